@@ -1,0 +1,62 @@
+"""Probabilistic regression on data that keeps arriving, with scikit-learn's interface.
+
+From a call of the estimator downwards::
+
+    regressor    CMANPRegressor: validates rows, holds the state
+    parallel     reads rows chunk by chunk, shard by shard
+    checkpoints  weights on disk; one network per process
+    inference    a network in use: numpy in, numpy out
+    nn           the network: rows -> statistics -> latents -> predictions
+    context      ContextState: what has been read, and its algebra
+    scaling      what the first data fixes
+    tasks, training, recipes, cli   how checkpoints are made
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skcmanp.checkpoints import load_checkpoint, save_checkpoint, shipped_checkpoints
+    from skcmanp.context import ContextState
+    from skcmanp.nn.model import CMANP, CMANPConfig
+    from skcmanp.regressor import CMANPRegressor
+    from skcmanp.training import TrainingOptions, meta_train
+
+__version__ = "0.1.0"
+
+# Importing the package loads neither torch nor scikit-learn; using a name does.
+_MODULES = {
+    "CMANP": "nn.model",
+    "CMANPConfig": "nn.model",
+    "CMANPRegressor": "regressor",
+    "ContextState": "context",
+    "TrainingOptions": "training",
+    "load_checkpoint": "checkpoints",
+    "meta_train": "training",
+    "save_checkpoint": "checkpoints",
+    "shipped_checkpoints": "checkpoints",
+}
+
+__all__ = [
+    "CMANP",
+    "CMANPConfig",
+    "CMANPRegressor",
+    "ContextState",
+    "TrainingOptions",
+    "load_checkpoint",
+    "meta_train",
+    "save_checkpoint",
+    "shipped_checkpoints",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,202 @@
+"""Checkpoints: weights on disk, which ones ship, and one network per process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from skcmanp.inference import Network
+from skcmanp.nn.model import CMANP, CMANPConfig
+
+WEIGHTS = Path(__file__).parent / "weights"
+_FORMAT = "skcmanp.checkpoint.1"
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """Names and files of the checkpoints that come with the package.
+
+    Examples
+    --------
+    >>> from skcmanp import shipped_checkpoints
+    >>> sorted(shipped_checkpoints())
+    ['gp-1d', 'tabular']
+    """
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+
+
+def checkpoint_bytes(model: CMANP, card: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32) -> bytes:
+    """A checkpoint as `save_checkpoint` writes it."""
+    header = json.dumps({"config": model.config.to_dict(), "card": card or {}})
+    weights = {name: w.detach().to("cpu", dtype).contiguous() for name, w in model.state_dict().items()}
+    return safetensors.torch.save(weights, metadata={_FORMAT: header})
+
+
+def save_checkpoint(
+    model: CMANP, path: str | Path, card: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a model as a safetensors file with its configuration and card.
+
+    Parameters
+    ----------
+    model : CMANP
+    path : path
+        Ending in ``.safetensors``.
+    card : dict, optional
+        How it was made; must be JSON. `load_checkpoint` returns it.
+    dtype : torch.dtype, default=torch.float32
+        Of the stored weights.
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in ``.safetensors``.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path={str(path)!r} must end in '.safetensors'.")
+    path.write_bytes(checkpoint_bytes(model, card, dtype))
+
+
+def load_checkpoint(source: str | Path | bytes) -> tuple[CMANP, dict[str, Any]]:
+    """Read a model and its card.
+
+    Parameters
+    ----------
+    source : path or bytes
+        A file, or the content of one.
+
+    Returns
+    -------
+    model : CMANP
+        In float32 on the CPU.
+    card : dict
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or not a checkpoint of this package.
+
+    Examples
+    --------
+    >>> from skcmanp import load_checkpoint, shipped_checkpoints
+    >>> model, card = load_checkpoint(shipped_checkpoints()["tabular"])
+    >>> model.config.dim_x
+    16
+    """
+    what = "The checkpoint" if isinstance(source, bytes) else f"The checkpoint {str(source)!r}"
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+        weights = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(f"{what} is damaged or not a safetensors file: {error}") from error
+    if _FORMAT not in metadata:
+        raise ValueError(f"{what} was not written by skcmanp.save_checkpoint: it has no {_FORMAT!r} metadata.")
+    header = json.loads(metadata[_FORMAT])
+    model = CMANP(CMANPConfig.from_dict(header["config"]))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{what} does not match its own configuration: {error}") from error
+    return model, header["card"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Which weights an estimator uses.
+
+    Shipped ones are known by name and SHA-256; any other is carried along as
+    `payload`, so that a pickled estimator works where the file is not.
+    """
+
+    name: str
+    fingerprint: str
+    payload: bytes | None = field(default=None, repr=False)
+
+    def load(self) -> CMANP:
+        """Read the model.
+
+        Raises
+        ------
+        ValueError
+            If this installation does not ship these weights.
+        """
+        data = self.payload
+        if data is None:
+            path = shipped_checkpoints().get(self.name)
+            data = b"" if path is None else path.read_bytes()
+            if _sha256(data) != self.fingerprint:
+                raise ValueError(
+                    f"This version of skcmanp does not ship checkpoint {self.name!r} with SHA-256 "
+                    f"{self.fingerprint[:12]}..., which the estimator was fitted with; install the version that "
+                    f"it was fitted with, or fit it anew."
+                )
+        return load_checkpoint(data)[0]
+
+
+def resolve_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Checkpoint:
+    """Find the checkpoint that a `checkpoint` parameter means.
+
+    Parameters
+    ----------
+    checkpoint : str, path or CMANP
+        "auto" picks by `n_features`: ``gp-1d`` for one, else ``tabular``.
+    n_features : int
+
+    Raises
+    ------
+    ValueError
+        If it is neither a shipped name nor a file.
+    """
+    if isinstance(checkpoint, CMANP):
+        data = checkpoint_bytes(checkpoint)
+        return Checkpoint("custom", _sha256(data), data)
+    if checkpoint == "auto":
+        checkpoint = "gp-1d" if n_features == 1 else "tabular"
+    if str(checkpoint) in (shipped := shipped_checkpoints()):
+        return Checkpoint(str(checkpoint), _shipped_fingerprint(shipped[str(checkpoint)]))
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} is neither a shipped checkpoint nor a file. Shipped are "
+            f"{sorted(shipped)}; 'auto' picks one of them by the number of features."
+        )
+    data = path.read_bytes()
+    return Checkpoint(path.stem, _sha256(data), data)
+
+
+# The networks of a process, by weights, device and dtype. A grid search that
+# fits thousands of estimators loads each once.
+@functools.lru_cache(maxsize=8)
+def _cached_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Network:
+    return Network(checkpoint.load(), device, dtype)
+
+
+def get_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Network:
+    """The process's network for these weights, device and dtype, loaded at first use."""
+    return _cached_network(checkpoint, device, dtype)
+
+
+def loaded_networks() -> int:
+    """How many networks this process has loaded so far."""
+    return _cached_network.cache_info().misses
+
+
+@functools.lru_cache
+def _shipped_fingerprint(path: Path) -> str:
+    return _sha256(path.read_bytes())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

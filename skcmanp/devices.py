@@ -1,0 +1,31 @@
+"""Where networks run: names of devices and dtypes to torch's objects."""
+
+from __future__ import annotations
+
+import torch
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device that a `device` parameter means; "auto" prefers CUDA.
+
+    Raises
+    ------
+    ValueError
+        If it is no such name, or the machine has no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r} must be 'auto', 'cpu', 'cuda' or 'cuda:<index>'.") from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(f"device={device!r} must be 'auto', 'cpu', 'cuda' or 'cuda:<index>'.")
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; "
+            f"use device='auto' or device='cpu'."
+        )
+    return resolved

@@ -1,0 +1,24 @@
+"""Predictive heads: from a query's encoding to a distribution over its target."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+
+class GaussianHead(nn.Module):
+    """Independent Gaussians, a mean and a standard deviation per target dimension.
+
+    ``std = min_std + (1 - min_std) softplus(raw)``.
+    """
+
+    def __init__(self, dim: int, dim_y: int, min_std: float) -> None:
+        super().__init__()
+        self.min_std = min_std
+        self.norm = nn.LayerNorm(dim)
+        self.linear = nn.Linear(dim, 2 * dim_y)
+
+    def forward(self, h: Tensor) -> Normal:
+        mean, raw = self.linear(self.norm(h)).chunk(2, dim=-1)  # (B, M, dy) each
+        return Normal(mean, self.min_std + (1 - self.min_std) * F.softplus(raw), validate_args=False)

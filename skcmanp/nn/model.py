@@ -1,0 +1,324 @@
+"""CMANP: rows -> statistics -> latents -> predictive distribution."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from skcmanp.nn.attention import (
+    FeedForward,
+    KeyValue,
+    MultiHeadAttention,
+    Statistics,
+    merge_heads,
+    read_statistics,
+    split_heads,
+)
+from skcmanp.nn.cmab import CMAB
+from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
+from skcmanp.nn.heads import GaussianHead
+
+
+@dataclasses.dataclass(frozen=True)
+class CMANPConfig:
+    """Architecture of a `CMANP`. The defaults are the paper's GP configuration.
+
+    Parameters
+    ----------
+    dim_x, dim_y : int, default=1
+        Number of features and of targets of a row. Narrower inputs are padded
+        with zeros, so `dim_x` is the largest number of features.
+    dim : int, default=64
+        Width of tokens and latents.
+    n_heads : int, default=4
+    dim_feedforward : int, default=128
+    n_blocks : int, default=6
+        Number of constant memory attention blocks.
+    n_block_latents, n_input_latents : int, default=128
+        The paper's L_B and L_I.
+    embed_depth : int, default=4
+        Linear layers in the embedders of rows and queries.
+    fourier_features : int, default=0
+        Learned Fourier features of x as further inputs of both embedders, and
+        their products with y as inputs of the row embedder. 0 is the paper's.
+    fourier_scales : tuple of float, default=(0.3, 6.0)
+        Standard deviation of the smoothest and of the wiggliest initial
+        frequency, in radians per unit of standardised x.
+    count_input : bool, default=False
+        Whether latents and queries know the effective number of rows, without
+        which softmax attention cannot tell 10 rows from 10 copies of them.
+    max_count : float, default=1000.0
+        Number of rows from which on the count input stays the same: the
+        largest context of meta-training.
+    input_limit : float or None, default=None
+        Inputs beyond this absolute value are compressed logarithmically.
+    min_std : float, default=1e-3
+        Smallest predictive standard deviation, in units of the scaled target.
+
+    Examples
+    --------
+    >>> from skcmanp import CMANP, CMANPConfig
+    >>> sum(p.numel() for p in CMANP(CMANPConfig()).parameters())
+    1353154
+    """
+
+    dim_x: int = 1
+    dim_y: int = 1
+    dim: int = 64
+    n_heads: int = 4
+    dim_feedforward: int = 128
+    n_blocks: int = 6
+    n_block_latents: int = 128
+    n_input_latents: int = 128
+    embed_depth: int = 4
+    fourier_features: int = 0
+    fourier_scales: tuple[float, float] = (0.3, 6.0)
+    count_input: bool = False
+    max_count: float = 1000.0
+    input_limit: float | None = None
+    min_std: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            minimum = 0 if field.name == "fourier_features" else 1
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
+                raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
+        if self.dim % self.n_heads:
+            raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
+        if self.embed_depth < 2:
+            raise ValueError(f"embed_depth={self.embed_depth} must be at least 2.")
+
+    @property
+    def statistics_shape(self) -> tuple[int, int, int]:
+        """Shape (heads of all blocks, L_B, head dim) of the statistics of a context."""
+        return (self.n_blocks * self.n_heads, self.n_block_latents, self.dim // self.n_heads)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CMANPConfig:
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"Unknown CMANPConfig keys {unknown}; the known ones are {sorted(known)}.")
+        scales = values.get("fourier_scales")
+        return cls(**(values if scales is None else {**values, "fourier_scales": tuple(scales)}))
+
+
+class RowProjection(NamedTuple):
+    """What reading rows needs of all blocks together: one projection, fixed queries."""
+
+    weight: Tensor  # (2 * n_blocks * D, D): the keys of all blocks, then the values
+    bias: Tensor  # (2 * n_blocks * D,)
+    queries: Tensor  # (n_blocks * H, L_B, E)
+
+
+class Decoder(nn.Module):
+    """One query layer: attends to the latents of one block."""
+
+    def __init__(self, dim: int, n_heads: int, dim_feedforward: int) -> None:
+        super().__init__()
+        self.cross = MultiHeadAttention(dim, n_heads)
+        self.feedforward = FeedForward(dim, dim_feedforward)
+
+    def forward(self, h: Tensor, kv: KeyValue) -> Tensor:
+        h = h + self.cross(h, kv)
+        return h + self.feedforward(h)
+
+
+class CMANP(nn.Module):
+    """Constant Memory Attentive Neural Process with a Gaussian head.
+
+    A neural process reads a context of rows and predicts the targets of other
+    rows. Everything that it remembers of the context are statistics of fixed
+    size, additive over rows [1]_, so the three steps are separate methods:
+    `read` (rows to statistics), `latents_memory` (statistics to the decoder's
+    keys and values) and `query` (features to predictive distribution).
+    `forward` chains them, for training.
+
+    Parameters
+    ----------
+    config : CMANPConfig
+
+    References
+    ----------
+    .. [1] Feng et al., "Memory Efficient Neural Processes via Constant Memory
+       Attention Block", arXiv 2305.14567, sections 3.1 and 3.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcmanp import CMANP, CMANPConfig
+    >>> model = CMANP(CMANPConfig(dim=16, n_blocks=1, n_block_latents=4, n_input_latents=4))
+    >>> x, y, x_target = torch.randn(2, 10, 1), torch.randn(2, 10, 1), torch.randn(2, 5, 1)
+    >>> model(x, y, x_target).mean.shape
+    torch.Size([2, 5, 1])
+    """
+
+    def __init__(self, config: CMANPConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.features = FourierFeatures(c.dim_x, c.fourier_features, c.fourier_scales)
+        self.embed_row = RowEmbedder(
+            self.features.dim_out, c.dim_y, c.dim, c.embed_depth, products=c.fourier_features > 0
+        )
+        self.embed_query = mlp(self.features.dim_out, c.dim, c.dim, c.embed_depth)
+        self.norm_row = nn.LayerNorm(c.dim)
+        self.embed_count = mlp(2, c.dim, c.dim, 2) if c.count_input else None
+        self.input_latents = nn.Parameter(torch.randn(c.n_input_latents, c.dim) * 0.5)
+        self.blocks = nn.ModuleList(
+            CMAB(c.dim, c.n_heads, c.dim_feedforward, c.n_block_latents) for _ in range(c.n_blocks)
+        )
+        self.decoders = nn.ModuleList(Decoder(c.dim, c.n_heads, c.dim_feedforward) for _ in range(c.n_blocks))
+        self.head = GaussianHead(c.dim, c.dim_y, c.min_std)
+
+    def __sklearn_clone__(self) -> CMANP:
+        """Let estimators that share a network keep sharing it when cloned."""
+        return self
+
+    # ------------------------------------------------------------------ rows -> statistics
+
+    def row_projection(self) -> RowProjection:
+        """Keys, values and queries of all blocks as one fused projection."""
+        weights = [block.key_value.weight.chunk(2) for block in self.blocks]
+        biases = [block.key_value.bias.chunk(2) for block in self.blocks]
+        return RowProjection(
+            weight=torch.cat([k for k, _ in weights] + [v for _, v in weights]),
+            bias=torch.cat([k for k, _ in biases] + [v for _, v in biases]),
+            queries=torch.cat([block.queries() for block in self.blocks]),
+        )
+
+    def _rows_keys_values(self, x: Tensor, y: Tensor, projection: RowProjection) -> tuple[Tensor, Tensor]:
+        limit = self.config.input_limit
+        features = self.features(bounded(x, limit))  # (B, N, F)
+        tokens = self.norm_row(self.embed_row(features, bounded(y, limit)))  # (B, N, D)
+        kv = F.linear(tokens, projection.weight, projection.bias)  # (B, N, 2 * n_blocks * D)
+        n_heads = self.config.n_blocks * self.config.n_heads
+        k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
+        return k, v
+
+    def read(self, x: Tensor, y: Tensor, projection: RowProjection, log_weight: Tensor | None = None) -> Statistics:
+        """Statistics of a chunk of rows, for all blocks in one pass.
+
+        Parameters
+        ----------
+        x : Tensor (B, N, dx)
+        y : Tensor (B, N, dy)
+        projection : RowProjection
+        log_weight : Tensor (N,), optional
+        """
+        k, v = self._rows_keys_values(x, y, projection)
+        queries = projection.queries.expand(len(k), -1, -1, -1)
+        return read_statistics(queries, k, v, log_weight)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Sequence[tuple[Tensor, Tensor]], logit_std: float = 1.5) -> None:
+        """Scale the initial weights by what the rows of some tasks look like.
+
+        Means over rows differ little from task to task beside their common
+        part, so a fresh network hardly sees its context and learns slowly.
+        Queries are scaled to logits of the given standard deviation, and the
+        projections of the attention outputs to unit variance across tasks.
+        The architecture is untouched.
+
+        Parameters
+        ----------
+        batches : sequence of (x, y)
+            Contexts (B, N, dx) and (B, N, dy); those with fewer than 8 rows
+            are passed over.
+        logit_std : float, default=1.5
+        """
+        batches = [(x, y) for x, y in batches if x.shape[1] >= 8]
+        n_blocks = self.config.n_blocks
+        projection = self.row_projection()
+        stds = []
+        for x, y in batches:
+            k, _ = self._rows_keys_values(x, y, projection)
+            z = projection.queries @ k.transpose(-1, -2) / math.sqrt(k.shape[-1])  # (B, H, L_B, N)
+            stds.append(z.std(-1).mean((0, 2)).view(n_blocks, -1).mean(1))
+        for block, std in zip(self.blocks, torch.stack(stds).median(0).values, strict=True):
+            block.query.weight *= logit_std / std
+            block.query.bias *= logit_std / std
+
+        projection = self.row_projection()
+        means, stds = [], []
+        for x, y in batches:
+            attended = self._attend(x, y, projection).unflatten(1, (n_blocks, -1))
+            means.append(attended.mean((0, 3)).flatten(1))  # (blocks, D)
+            stds.append(attended.std(0).mean(2).flatten(1))  # (blocks, D)
+        mean, std = torch.stack(means).mean(0), torch.stack(stds).median(0).values
+        for i, block in enumerate(self.blocks):
+            block.out.weight /= std[i].clamp(min=1e-4)
+            block.out.bias -= block.out.weight @ mean[i]
+
+    def _attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
+        """Attention output of all blocks over the rows, with autograd, (B, H, L_B, E)."""
+        k, v = self._rows_keys_values(x, y, projection)
+        queries = projection.queries.expand(len(x), -1, -1, -1)
+        if not x.shape[1]:
+            return torch.zeros_like(queries)
+        return F.scaled_dot_product_attention(queries, k, v)
+
+    # ------------------------------------------------------------------ statistics -> latents
+
+    def count_embedding(self, count: Tensor) -> Tensor | float:
+        """Embedding of the effective number of rows, (B,) -> (B, 1, D); 0 without `count_input`."""
+        if self.embed_count is None:
+            return 0.0
+        count = count.clamp(max=self.config.max_count)
+        return self.embed_count(torch.stack([count.log1p() / 4, (1 + count).rsqrt()], dim=-1)).unsqueeze(1)
+
+    def latents_memory(self, attended: Tensor, count: Tensor) -> list[KeyValue]:
+        """Keys and values that every decoder layer attends to.
+
+        Parameters
+        ----------
+        attended : Tensor (B, H, L_B, E)
+            Attention output over the rows, heads of all blocks.
+        count : Tensor (B,)
+            Sum of the row weights.
+        """
+        per_block = attended.unflatten(1, (self.config.n_blocks, -1))  # (B, blocks, heads, L_B, E)
+        latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
+        memory = []
+        for i, (block, decoder) in enumerate(zip(self.blocks, self.decoders, strict=True)):
+            latents = block(merge_heads(per_block[:, i]), latents)  # (B, L_I, D)
+            memory.append(decoder.cross.keys_values(latents))
+        return memory
+
+    # ------------------------------------------------------------------ latents -> predictions
+
+    def query(self, x: Tensor, memory: list[KeyValue], count: Tensor) -> Normal:
+        """Predictive distribution of the targets of rows `x`, (B, M, dx) -> (B, M, dy)."""
+        h = self.embed_query(self.features(bounded(x, self.config.input_limit)))  # (B, M, D)
+        h = h + self.count_embedding(count)
+        for decoder, kv in zip(self.decoders, memory, strict=True):
+            h = decoder(h, kv)
+        return self.head(h)
+
+    def forward(self, x: Tensor, y: Tensor, x_target: Tensor) -> Normal:
+        """Predictive distribution of `x_target` given the context rows (x, y).
+
+        Parameters
+        ----------
+        x : Tensor (B, N, dx)
+            Context features; N may be 0.
+        y : Tensor (B, N, dy)
+        x_target : Tensor (B, M, dx)
+
+        Returns
+        -------
+        torch.distributions.Normal
+            With mean and std of shape (B, M, dy).
+        """
+        attended = self._attend(x, y, self.row_projection())  # (B, H, L_B, E)
+        count = x.new_full((len(x),), float(x.shape[1]))
+        return self.query(x_target, self.latents_memory(attended, count), count)

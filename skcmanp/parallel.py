@@ -1,0 +1,71 @@
+"""Reading many rows: chunk by chunk, and shard by shard through joblib."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from skcmanp.checkpoints import Checkpoint, get_network
+from skcmanp.context import RunningSoftmax
+from skcmanp.scaling import Scaling, row_chunks
+
+Array = NDArray[np.float64]
+
+
+class Reading(NamedTuple):
+    """Statistics of some rows, their total weight and number."""
+
+    softmax: RunningSoftmax
+    weight: float
+    n_rows: int
+
+
+class Reader(NamedTuple):
+    """Everything that reading needs besides rows; small to send to a worker."""
+
+    checkpoint: Checkpoint
+    device: torch.device
+    dtype: torch.dtype
+    scaling: Scaling
+    chunk_size: int
+
+    def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Reading:
+        """Read rows chunk by chunk, (n, d) and (n, t)."""
+        network = get_network(self.checkpoint, self.device, self.dtype)
+        softmax, total, n_rows = network.empty_statistics(y.shape[1]), 0.0, 0
+        with tqdm(total=len(X), unit="row", disable=not progress, leave=False) as bar:
+            for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
+                chunk = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
+                softmax = softmax.combine(chunk)
+                total += float(len(x_chunk) if w_chunk is None else w_chunk.sum())
+                n_rows += len(x_chunk)
+                bar.update(self.chunk_size)
+        return Reading(softmax, total, n_rows)
+
+    def read_parallel(
+        self, X: NDArray, y: NDArray, weight: Array | None, n_jobs: int | None, progress: bool = False
+    ) -> Reading:
+        """Read rows in shards, one per job of joblib's active backend, and merge them.
+
+        Shards are never smaller than a chunk, and are merged in order, so the
+        result does not depend on who finishes first.
+        """
+        n_shards = min(effective_n_jobs(n_jobs), -(-len(X) // self.chunk_size))
+        if n_shards <= 1:
+            return self.read(X, y, weight, progress)
+        edges = np.linspace(0, len(X), n_shards + 1).astype(int)
+        shards = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        readings = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
+        )
+        total = next(readings)
+        for reading in tqdm(readings, total=n_shards - 1, unit="shard", disable=not progress, leave=False):
+            total = Reading(
+                total.softmax.combine(reading.softmax), total.weight + reading.weight, total.n_rows + reading.n_rows
+            )
+        return total

@@ -1,0 +1,93 @@
+"""Recipes: TOML files that say how a checkpoint is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from skcmanp.nn.model import CMANPConfig
+from skcmanp.tasks import FunctionPrior, FunctionTasks, RandomGP, RandomLinear, RandomMLP
+from skcmanp.training import TrainingOptions
+
+PRIORS: dict[str, type] = {"gp": RandomGP, "linear": RandomLinear, "mlp": RandomMLP}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a checkpoint.
+
+    Parameters
+    ----------
+    name, description : str
+    config : CMANPConfig
+    tasks : FunctionTasks
+    training : TrainingOptions
+    source : dict
+        The parsed TOML file.
+    """
+
+    name: str
+    description: str
+    config: CMANPConfig
+    tasks: FunctionTasks
+    training: TrainingOptions
+    source: dict[str, Any]
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read and validate a recipe.
+
+    Parameters
+    ----------
+    path : path
+        TOML file with the keys ``name`` and ``description`` and the tables
+        ``model`` (keys of `CMANPConfig`), ``tasks`` (arguments of
+        `FunctionTasks`, with ``priors`` as a list of tables with a ``kind``)
+        and ``training`` (keys of `TrainingOptions`).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not TOML, or a key is missing or unknown.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no recipe {path}.")
+    try:
+        source = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not a TOML file: {error}.") from error
+    expected = {"name", "description", "model", "tasks", "training"}
+    if set(source) != expected:
+        raise ValueError(
+            f"{path} must have exactly the keys {sorted(expected)}; "
+            f"missing {sorted(expected - set(source))}, unknown {sorted(set(source) - expected)}."
+        )
+    try:
+        config = CMANPConfig.from_dict(source["model"])
+        return Recipe(
+            name=source["name"],
+            description=source["description"],
+            config=config,
+            tasks=_function_tasks(source["tasks"], config.dim_x),
+            training=TrainingOptions(**source["training"]),
+            source=source,
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _function_tasks(table: dict[str, Any], dim_x: int) -> FunctionTasks:
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items() if key != "priors"}
+    return FunctionTasks([_prior(dict(prior)) for prior in table.get("priors", [])], dim_x, **arguments)
+
+
+def _prior(table: dict[str, Any]) -> FunctionPrior:
+    kind = table.pop("kind", None)
+    if kind not in PRIORS:
+        raise ValueError(f"Unknown kind {kind!r} of prior; the known ones are {sorted(PRIORS)}.")
+    return PRIORS[kind](**{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})

@@ -1,0 +1,480 @@
+"""CMANPRegressor: the estimator."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from skcmanp.checkpoints import get_network, resolve_checkpoint
+from skcmanp.context import ContextState
+from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.inference import Network
+from skcmanp.nn.model import CMANP
+from skcmanp.parallel import Reader, Reading
+from skcmanp.scaling import Scaling
+
+Array = NDArray[np.float64]
+
+
+class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Probabilistic regression that learns by reading, in constant memory.
+
+    A Constant Memory Attentive Neural Process [1]_ was meta-trained once on
+    many tasks; it learns a new data set by reading its rows, without gradient
+    steps. What it has read is a state of fixed size, `context_`: reading one
+    more row costs the same after ten rows and after ten billion, and neither
+    order nor chunking of the rows matters. States can be merged, decayed, and
+    rows forgotten, exactly.
+
+    Parameters
+    ----------
+    checkpoint : str, path or CMANP, default="auto"
+        Name of a shipped checkpoint (see `shipped_checkpoints`), a safetensors
+        file written by `save_checkpoint`, or a network. "auto" picks a shipped
+        one by the number of features.
+    standardize : bool, default=True
+        Centre and scale X and y by the weighted moments of the first data
+        seen, frozen afterwards. With False, only bounds scale.
+    x_bounds, y_bounds : pair of float or of array-like, default=None
+        Declared ranges (low, high), for all columns or for each. They scale
+        instead of the first data, so that even a stream that starts with
+        single rows is independent of their order.
+    chunk_size : int, default=8192
+        Rows read at once. It bounds the memory of `fit`, `partial_fit` and
+        `predict`, and does not change results.
+    device : str, default="auto"
+        "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:<index>".
+    dtype : {"float64", "float32", "bfloat16"}, default="float64"
+        Of the network. With float64 the invariances hold to 1e-9; float32 is
+        about three times faster. Statistics are always float64.
+    n_jobs : int, default=None
+        Number of shards that `fit`, `partial_fit` and `forget` read in
+        parallel, through joblib's active backend. None means 1 unless in a
+        `joblib.parallel_config` context.
+    random_state : int, RandomState instance or None, default=None
+        Used by `sample_y` if it is not given its own.
+    verbose : int, default=0
+        1 shows a progress bar while reading.
+
+    Attributes
+    ----------
+    context_ : ContextState
+        What has been read.
+    checkpoint_ : Checkpoint
+        Name and SHA-256 of the weights in use.
+    n_samples_seen_ : int
+        Number of rows read and not forgotten; rows of weight 0 do not count.
+    n_outputs_ : int
+        Number of targets.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, if X had string column names.
+
+    See Also
+    --------
+    sklearn.gaussian_process.GaussianProcessRegressor : Exact, for few rows;
+        stores all of them.
+
+    References
+    ----------
+    .. [1] Feng et al., "Memory Efficient Neural Processes via Constant Memory
+       Attention Block", arXiv 2305.14567.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skcmanp import CMANPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> reg = CMANPRegressor().fit(X[:300], y[:300])
+    >>> reg.partial_fit(X[300:400], y[300:400]).n_samples_seen_
+    400
+    >>> mean, std = reg.predict(X[400:], return_std=True)
+    >>> mean.shape, std.shape
+    ((42,), (42,))
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "checkpoint": [str, os.PathLike, CMANP],
+        "standardize": ["boolean"],
+        "x_bounds": [None, "array-like"],
+        "y_bounds": [None, "array-like"],
+        "chunk_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "dtype": [StrOptions(set(DTYPES))],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        checkpoint: Any = "auto",
+        *,
+        standardize: bool = True,
+        x_bounds: ArrayLike | None = None,
+        y_bounds: ArrayLike | None = None,
+        chunk_size: int = 8192,
+        device: str = "auto",
+        dtype: str = "float64",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.standardize = standardize
+        self.x_bounds = x_bounds
+        self.y_bounds = y_bounds
+        self.chunk_size = chunk_size
+        self.device = device
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ reading
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Forget everything, fix the scaling by these rows, and read them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. An integer weight equals repetition, 0 removal.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            On invalid rows, weights or parameters, or more features than the
+            checkpoint knows. The estimator stays as it was.
+        """
+        with _restored_on_error(self):
+            return self._absorb(X, y, sample_weight, first=True)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Read more rows, at constant cost per row.
+
+        The first call fixes the scaling; give it a chunk that is typical of
+        what follows, or declare `x_bounds` and `y_bounds`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. An integer weight equals repetition, 0 removal.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if the shapes differ from the first call's. The
+            estimator stays as it was.
+        """
+        with _restored_on_error(self):
+            return self._absorb(X, y, sample_weight, first=not hasattr(self, "context_"))
+
+    def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Remove rows that were read earlier, as if they never had been.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As they were given to `fit` or `partial_fit`, in any chunks. After
+            `decay`, the weights must be the decayed ones.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If more is forgotten than was read, or if what is left is too
+            little, beside all that was ever read, to be accurate: refit then.
+        """
+        check_is_fitted(self)
+        reading, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)
+        self.context_ = self.context_.subtract(*reading)
+        return self
+
+    def merge(self, other: CMANPRegressor | ContextState) -> Self:
+        """Absorb what another estimator has read.
+
+        Parameters
+        ----------
+        other : CMANPRegressor or ContextState
+            With the same checkpoint and scaling. An unfitted estimator that
+            merges a state adopts its checkpoint and scaling.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the checkpoints, shapes or scalings differ.
+        """
+        if isinstance(other, CMANPRegressor):
+            check_is_fitted(other)
+            state, source = other.context_, other
+        elif isinstance(other, ContextState):
+            state, source = other, None
+        else:
+            raise TypeError(f"other must be a CMANPRegressor or a ContextState, not {type(other).__name__}.")
+        if hasattr(self, "context_"):
+            self.context_ = self.context_.merge(state)
+            return self
+        checkpoint = resolve_checkpoint(self.checkpoint, len(state.scaling.x_centre))
+        if checkpoint.fingerprint != state.fingerprint:
+            raise ValueError(
+                f"The context belongs to checkpoint {state.checkpoint!r} ({state.fingerprint[:12]}) and this "
+                f"estimator would use {checkpoint.name!r} ({checkpoint.fingerprint[:12]}); set `checkpoint`."
+            )
+        self.checkpoint_ = checkpoint
+        self.n_features_in_ = len(state.scaling.x_centre)
+        self.n_outputs_ = len(state.scaling.y_centre)
+        self._y_is_1d = self.n_outputs_ == 1 if source is None else source._y_is_1d
+        if source is not None and hasattr(source, "feature_names_in_"):
+            self.feature_names_in_ = source.feature_names_in_
+        self.context_ = state
+        return self
+
+    def decay(self, gamma: float) -> Self:
+        """Multiply the weight of everything read so far.
+
+        Parameters
+        ----------
+        gamma : float
+            From 0, which empties the context but keeps the scaling, to 1.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If gamma is not between 0 and 1.
+
+        Notes
+        -----
+        Softmax attention is normalised, so a common factor shows in the
+        effective number of rows alone, until new rows are read.
+        """
+        check_is_fitted(self)
+        if not 0 <= gamma <= 1:
+            raise ValueError(f"gamma={gamma!r} must be between 0 and 1.")
+        self.context_ = self.context_.decay(float(gamma))
+        return self
+
+    @property
+    def n_samples_seen_(self) -> int:
+        return self.context_.n_rows
+
+    def _absorb(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool) -> Self:
+        X, y, weight = self._validate_rows(X, y, sample_weight, first)
+        scaling = None if first else self.context_.scaling
+        reading, scaling = self._read(X, y, weight, scaling)
+        if first:
+            self.context_ = ContextState(self.checkpoint_.name, self.checkpoint_.fingerprint, scaling, *reading)
+        else:
+            self.context_ = self.context_.absorb(*reading)
+        return self
+
+    def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Scaling | None) -> tuple[Reading, Scaling]:
+        """Statistics of validated rows; scaled by their own moments if `scaling` is None."""
+        if scaling is None:
+            scaling = Scaling.fit(
+                X, y, weight, standardize=self.standardize, x_bounds=self.x_bounds, y_bounds=self.y_bounds
+            )
+        device = resolve_device(self.device)
+        reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
+        return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling
+
+    def _validate_rows(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool
+    ) -> tuple[NDArray, NDArray, Array | None]:
+        """Checked rows: X (n, d) and y (n, t) as given, weights float64 or None."""
+        X, y = validate_data(self, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            if (weight < 0).any():
+                raise ValueError(
+                    f"Negative values in sample_weight (the smallest is {weight.min():g}); weights must be at "
+                    "least 0. Use forget to remove rows that were read earlier."
+                )
+            if not weight.any():
+                raise ValueError("sample_weight is zero for all rows; leave the rows out instead.")
+        y_is_1d = y.ndim == 1
+        y = y.reshape(len(y), -1)
+        if first:
+            self._y_is_1d, self.n_outputs_ = y_is_1d, y.shape[1]
+            self._choose_checkpoint()
+        elif y.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y has {y.shape[1]} targets, but {type(self).__name__} is expecting {self.n_outputs_} as at the "
+                "first call; use fit to start anew."
+            )
+        return X, y, weight
+
+    def _choose_checkpoint(self) -> None:
+        self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_)
+        config = self._network().config
+        if self.n_features_in_ > config.dim_x:
+            raise ValueError(
+                f"X has {self.n_features_in_} features, but checkpoint {self.checkpoint_.name!r} knows at most "
+                f"{config.dim_x}; select or project features first, for example with sklearn.decomposition.PCA "
+                f"in a Pipeline, or choose another checkpoint."
+            )
+        if self.n_outputs_ % config.dim_y:
+            raise ValueError(
+                f"y has {self.n_outputs_} targets, but checkpoint {self.checkpoint_.name!r} predicts "
+                f"{config.dim_y} jointly; give a multiple of {config.dim_y}."
+            )
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, X: ArrayLike, return_std: bool = False, return_cov: bool = False) -> Any:
+        """Predict the targets of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return the predictive standard deviation, noise included.
+        return_cov : bool, default=False
+            Not available: the shipped checkpoints predict rows independently.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        std : ndarray of the same shape
+            Only if `return_std`.
+
+        Raises
+        ------
+        NotImplementedError
+            If `return_cov`.
+        """
+        if return_cov:
+            raise NotImplementedError(
+                f"return_cov=True: checkpoint predictions are independent across rows, so there is no joint "
+                f"covariance to return from {type(self).__name__}; use return_std=True."
+            )
+        mean, std = self._predict(X)
+        return (mean, std) if return_std else mean
+
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = 0) -> Array:
+        """Draw targets of rows from the predictive distribution, noise included.
+
+        Rows are drawn independently of each other.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int, default=1
+            Number of draws per row.
+        random_state : int, RandomState instance or None, default=0
+            None means the estimator's own `random_state`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+        """
+        mean, std = self._predict(X)
+        rng = check_random_state(self.random_state if random_state is None else random_state)
+        return mean[..., None] + std[..., None] * rng.standard_normal((*mean.shape, n_samples))
+
+    def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Array:
+        """Log density of targets under the predictive distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        joint : bool, default=False
+            Not available: the shipped checkpoints predict rows independently.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            In nats and y's own units, summed over outputs.
+
+        Raises
+        ------
+        NotImplementedError
+            If `joint`.
+        """
+        if joint:
+            raise NotImplementedError(
+                "joint=True: checkpoint predictions are independent across rows; use joint=False and sum."
+            )
+        check_is_fitted(self)
+        X, y, _ = self._validate_rows(X, y, None, first=False)
+        mean, std = (a.reshape(y.shape) for a in self._predict(X))
+        z = (y - mean) / std
+        return (-0.5 * np.square(z) - np.log(std) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
+
+    def _predict(self, X: ArrayLike) -> tuple[Array, Array]:
+        """Mean and standard deviation in y's units and shape."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype="numeric")
+        network, scaling = self._network(), self.context_.scaling
+        means, stds = [], []
+        for start in range(0, len(X), self.chunk_size):
+            rows = X[start : start + self.chunk_size].astype(np.float64, copy=False)
+            mean, std = scaling.unscale_y(*network.predict(self.context_, scaling.scale_x(rows)))
+            means.append(mean)
+            stds.append(std)
+        mean, std = np.concatenate(means), np.concatenate(stds)
+        return (mean[:, 0], std[:, 0]) if self._y_is_1d else (mean, std)
+
+    def _network(self) -> Network:
+        try:
+            device = resolve_device(self.device)
+        except ValueError as error:
+            if not hasattr(self, "context_"):
+                raise
+            # A model fitted on a GPU must predict on a machine without one.
+            warnings.warn(f"{error} Predicting on the CPU.", stacklevel=4)
+            device = torch.device("cpu")
+        return get_network(self.checkpoint_, device, DTYPES[self.dtype])
+
+
+@contextmanager
+def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave the estimator exactly as it was if the body raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

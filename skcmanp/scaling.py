@@ -1,0 +1,144 @@
+"""What the first data fixes: centre and scale of every feature and target.
+
+Networks are meta-trained on standardised tasks. The moments of the first data
+seen, or declared bounds, are frozen; from then on reading rows is additive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+# Scaled values beyond this say nothing more; it keeps them finite in float32.
+LARGEST = 1e30
+
+# Below this standard deviation, relative to the largest value, a column is constant.
+RELATIVE_RESOLUTION = 1e-13
+
+_MOMENT_ROWS = 65_536
+
+
+def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
+    """Split rows into float64 chunks of at most `size`, without those of zero weight."""
+    for start in range(0, len(X), size):
+        rows = slice(start, start + size)
+        x_chunk, y_chunk = X[rows], y[rows]
+        w_chunk = None if weight is None else weight[rows]
+        if w_chunk is not None and not w_chunk.all():
+            keep = w_chunk > 0
+            x_chunk, y_chunk, w_chunk = x_chunk[keep], y_chunk[keep], w_chunk[keep]
+        if len(x_chunk):
+            yield x_chunk.astype(np.float64, copy=False), y_chunk.astype(np.float64, copy=False), w_chunk
+
+
+def _moments(columns: NDArray, weight: Array | None) -> tuple[Array, Array]:
+    """Weighted mean and standard deviation of the columns, (n, k) -> (k,), (k,).
+
+    Columns are divided by their largest absolute value first, so squares
+    neither overflow nor underflow. A constant column gets its absolute value
+    as scale, or 1 if it is zero: scaling commutes with a change of units.
+    """
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        for values, _, w in row_chunks(columns, columns[:, :0], weight, _MOMENT_ROWS):
+            yield values, np.ones(len(values)) if w is None else w
+
+    peak = np.max([np.abs(values).max(axis=0) for values, _ in chunks()], axis=0)
+    unit = np.where(peak > 0, peak, 1.0)
+    total = sum(w.sum() for _, w in chunks())
+    centre = sum(w @ (values / unit) for values, w in chunks()) / total
+    variance = sum(w @ np.square(values / unit - centre) for values, w in chunks()) / total
+    std = np.sqrt(variance)
+    return centre * unit, np.where(std > RELATIVE_RESOLUTION, std, 1.0) * unit
+
+
+def _bounds_moments(name: str, bounds: ArrayLike, width: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of uniform columns between declared bounds."""
+    message = f"{name}={bounds!r} must be a pair (low, high) of finite numbers, or of {width} numbers each, low < high."
+    try:
+        low, high = (np.broadcast_to(np.asarray(b, dtype=np.float64), (width,)) for b in bounds)  # type: ignore[union-attr]
+    except (TypeError, ValueError) as error:
+        raise ValueError(message) from error
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise ValueError(message)
+    return low / 2 + high / 2, (high / 2 - low / 2) / np.sqrt(3.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Centre and scale of d features and t targets, frozen.
+
+    Parameters
+    ----------
+    x_centre, x_scale : ndarray (d,), float64
+    y_centre, y_scale : ndarray (t,), float64
+    """
+
+    x_centre: Array
+    x_scale: Array
+    y_centre: Array
+    y_scale: Array
+
+    @classmethod
+    def fit(
+        cls,
+        X: NDArray,
+        y: NDArray,
+        weight: Array | None = None,
+        *,
+        standardize: bool = True,
+        x_bounds: ArrayLike | None = None,
+        y_bounds: ArrayLike | None = None,
+    ) -> Scaling:
+        """Scaling by declared bounds, else by the data's weighted moments, else none.
+
+        Parameters
+        ----------
+        X : ndarray (n, d)
+        y : ndarray (n, t)
+        weight : ndarray (n,), optional
+        standardize : bool, default=True
+            Use moments where no bounds are given.
+        x_bounds, y_bounds : pair, optional
+            Low and high, numbers or arrays of the number of columns.
+
+        Raises
+        ------
+        ValueError
+            If bounds are not a pair of finite numbers with low < high.
+        """
+
+        def column_moments(name: str, columns: NDArray, bounds: ArrayLike | None) -> tuple[Array, Array]:
+            if bounds is not None:
+                return _bounds_moments(name, bounds, columns.shape[1])
+            if standardize:
+                return _moments(columns, weight)
+            return np.zeros(columns.shape[1]), np.ones(columns.shape[1])
+
+        return cls(*column_moments("x_bounds", X, x_bounds), *column_moments("y_bounds", y, y_bounds))
+
+    def scale_x(self, X: Array) -> Array:
+        """Features in the network's units, (n, d)."""
+        return _scale(X, self.x_centre, self.x_scale)
+
+    def scale_y(self, y: Array) -> Array:
+        """Targets in the network's units, (n, t)."""
+        return _scale(y, self.y_centre, self.y_scale)
+
+    def unscale_y(self, mean: Array, std: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation in the targets' own units, (n, t) each."""
+        return mean * self.y_scale + self.y_centre, std * self.y_scale
+
+    def equals(self, other: Scaling) -> bool:
+        """Whether both scale exactly alike."""
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in vars(self))
+
+
+def _scale(values: Array, centre: Array, scale: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.clip((values - centre) / scale, -LARGEST, LARGEST)

@@ -1,0 +1,184 @@
+"""What a meta-training task is, and how random functions become tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class TaskBatch(NamedTuple):
+    """Tasks of equal size, stacked.
+
+    Shapes: context ``x`` (B, N, dx) and ``y`` (B, N, dy), N may be 0;
+    targets ``x_target`` (B, M, dx) and ``y_target`` (B, M, dy). float32.
+    """
+
+    x: Tensor
+    y: Tensor
+    x_target: Tensor
+    y_target: Tensor
+
+    def to(self, device: torch.device | str) -> TaskBatch:
+        return TaskBatch(*(t.to(device) for t in self))
+
+
+class TaskGenerator(Protocol):
+    """Anything that draws batches of tasks from a seeded generator."""
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
+        """Draw a batch; everything random comes from `generator`."""
+        ...
+
+
+class FunctionPrior(Protocol):
+    """A distribution over functions of x."""
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw one function per task and evaluate it, (B, N, d) -> (B, N)."""
+        ...
+
+
+def log_uniform(low: float, high: float, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Log-uniform draws between `low` and `high`."""
+    u = torch.rand(tuple(shape), generator=generator)
+    return (math.log(low) + u * math.log(high / low)).exp()
+
+
+def log_uniform_int(low: int, high: int, generator: torch.Generator) -> int:
+    """One log-uniform integer in ``low..high``, both included."""
+    value = log_uniform(low, high + 1, (1,), generator).item()
+    return min(int(value), high)
+
+
+def uniform_int(low: int, high: int, generator: torch.Generator) -> int:
+    """One uniform integer in ``low..high``, both included."""
+    return int(torch.randint(low, high + 1, (1,), generator=generator).item())
+
+
+def random_inputs(batch_size: int, n_rows: int, n_features: int, generator: torch.Generator) -> Tensor:
+    """Rows of features as tables have them, (B, N, d), of about unit scale.
+
+    Features are correlated through a random factor, and each task's feature is
+    normal, uniform, skewed or discrete.
+    """
+    shape = (batch_size, n_rows, n_features)
+    z = torch.randn(shape, generator=generator)
+    factor = torch.randn(batch_size, n_rows, 1, generator=generator)
+    loading = 2 * torch.rand(batch_size, 1, n_features, generator=generator) - 1
+    loading = loading * (torch.rand(batch_size, 1, 1, generator=generator) < 0.7)
+    if n_features > 1:
+        z = loading * factor + (1 - loading**2).sqrt() * z
+
+    uniform = 0.5 * (1 + torch.erf(z / math.sqrt(2)))  # (B, N, d) in (0, 1)
+    levels = torch.randint(2, 8, (batch_size, 1, n_features), generator=generator)
+    discrete = (uniform * levels).floor().clamp(max=levels - 1) / (levels - 1)
+    skewed = (0.7 * z).exp()
+    kind = torch.rand(batch_size, 1, n_features, generator=generator)
+    if n_features == 1:
+        kind = kind * 0.7  # a single feature is continuous
+    x = torch.where(
+        kind < 0.35,
+        math.sqrt(12) * (uniform - 0.5),
+        torch.where(
+            kind < 0.7,
+            z,
+            torch.where(kind < 0.85, (skewed - 1.28) / 0.85, (discrete - 0.5) / 0.4),
+        ),
+    )
+    return x
+
+
+def standardize(batch: TaskBatch, n_reference: int) -> TaskBatch:
+    """Centre and scale as the estimator does, by the first `n_reference` context rows."""
+
+    def by(reference: Tensor, values: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        centre = reference.mean(1, keepdim=True)
+        scale = reference.std(1, keepdim=True, correction=0)
+        scale = torch.where(scale > 1e-6, scale, torch.ones_like(scale))
+        return (values[0] - centre) / scale, (values[1] - centre) / scale
+
+    x, x_target = by(batch.x[:, :n_reference], (batch.x, batch.x_target))
+    y, y_target = by(batch.y[:, :n_reference], (batch.y, batch.y_target))
+    return TaskBatch(x, y, x_target, y_target)
+
+
+class FunctionTasks:
+    """Noisy rows of random functions, scaled as the estimator scales them.
+
+    Every batch has one number of features and one number of context rows; its
+    tasks are shared out among the priors.
+
+    Parameters
+    ----------
+    priors : sequence of FunctionPrior
+    dim_x : int
+        Width of x. Tasks have 1 to `dim_x` features; the rest are zeros.
+    n_context : tuple of int, default=(1, 512)
+        Smallest and largest number of context rows, log-uniform in between.
+    n_target : int, default=64
+        Number of target rows.
+    noise : tuple of float, default=(0.02, 1.5)
+        Smallest and largest noise std relative to the function's, log-uniform.
+    p_empty : float, default=0.03
+        Probability of a batch without context rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcmanp.tasks import FunctionTasks, RandomGP
+    >>> tasks = FunctionTasks([RandomGP()], dim_x=3)
+    >>> tasks.sample(4, torch.Generator().manual_seed(0)).x_target.shape
+    torch.Size([4, 64, 3])
+    """
+
+    # Moments of fewer rows say little of the scale; such tasks keep their
+    # population's, as declared bounds would give it.
+    min_reference = 5
+
+    def __init__(
+        self,
+        priors: Sequence[FunctionPrior],
+        dim_x: int,
+        n_context: tuple[int, int] = (1, 512),
+        n_target: int = 64,
+        noise: tuple[float, float] = (0.02, 1.5),
+        p_empty: float = 0.03,
+    ) -> None:
+        self.priors = list(priors)
+        self.dim_x = dim_x
+        self.n_context = n_context
+        self.n_target = n_target
+        self.noise = noise
+        self.p_empty = p_empty
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
+        """Draw a batch of tasks."""
+        n_features = log_uniform_int(1, self.dim_x, generator)
+        empty = torch.rand(1, generator=generator).item() < self.p_empty
+        n_context = 0 if empty else log_uniform_int(*self.n_context, generator)
+        return self.sample_sized(batch_size, n_features, n_context, generator)
+
+    def sample_sized(self, batch_size: int, n_features: int, n_context: int, generator: torch.Generator) -> TaskBatch:
+        """Draw a batch with a given number of features and of context rows."""
+        x = random_inputs(batch_size, n_context + self.n_target, n_features, generator)
+        parts = x.tensor_split(len(self.priors))
+        f = torch.cat([p(part, generator) for p, part in zip(self.priors, parts, strict=True) if len(part)])
+        f = f - f.mean(1, keepdim=True)
+        f = f / f.std(1, keepdim=True, correction=0).clamp(min=1e-3)
+        noise = log_uniform(*self.noise, (batch_size, 1), generator)
+        y = (f + noise * torch.randn(f.shape, generator=generator)) / (1 + noise**2).sqrt()
+
+        x = torch.nn.functional.pad(x, (0, self.dim_x - n_features))
+        x, x_target = x.tensor_split([n_context], dim=1)
+        y, y_target = y.unsqueeze(-1).tensor_split([n_context], dim=1)
+        batch = TaskBatch(x, y, x_target, y_target)
+        if n_context < self.min_reference:
+            return batch
+        n_reference = n_context
+        if torch.rand(1, generator=generator).item() < 0.25:  # a stream's first chunk
+            n_reference = uniform_int(min(10, n_context), n_context, generator)
+        return standardize(batch, n_reference)

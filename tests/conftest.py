@@ -1,0 +1,61 @@
+"""Shared fixtures: small networks and small data."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from skcmanp import CMANP, CMANPConfig
+
+# Examples are the same on every run, and slow ones are no failure: machines are shared.
+settings.register_profile("skcmanp", deadline=None, derandomize=True, max_examples=30)
+settings.load_profile("skcmanp")
+
+
+def make_model(seed=0, **changes):
+    """An untrained network whose predictions depend on everything that they can depend on."""
+    config = {
+        "dim_x": 3,
+        "dim": 16,
+        "n_heads": 2,
+        "dim_feedforward": 16,
+        "n_blocks": 2,
+        "n_block_latents": 6,
+        "n_input_latents": 5,
+        "embed_depth": 2,
+        "fourier_features": 8,
+        "count_input": True,
+        "input_limit": 4.0,
+        **changes,
+    }
+    torch.manual_seed(seed)
+    model = CMANP(CMANPConfig(**config))
+    x, y = torch.randn(8, 32, config["dim_x"]), torch.randn(8, 32, config.get("dim_y", 1))
+    model.calibrate([(x, y)])
+    return model
+
+
+@pytest.fixture(scope="session")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def table():
+    """60 rows of 3 features in units far from standard ones."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1e3, 5.0]
+    y = 50 + 20 * np.sin(X[:, 0]) + 0.1 * X[:, 1] + rng.normal(size=60)
+    return X, y
+
+
+def assert_same_predictions(a, b, X, rtol=1e-9, scale=None):
+    """Means and stds agree to `rtol`, relative to the predictive scale."""
+    mean_a, std_a = a.predict(X, return_std=True)
+    mean_b, std_b = b.predict(X, return_std=True)
+    assert np.isfinite(mean_a).all()
+    assert np.isfinite(std_a).all()
+    assert (std_a > 0).all()
+    unit = np.abs(mean_b).max() + std_b.max() if scale is None else scale
+    assert np.abs(mean_a - mean_b).max() <= rtol * unit
+    assert np.abs(std_a - std_b).max() <= rtol * unit

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from conftest import make_model
+
+from skcmanp import CMANP, CMANPConfig
+
+
+def test_papers_configuration_has_its_number_of_parameters():
+    config = CMANPConfig()
+    assert round(sum(p.numel() for p in CMANP(config).parameters()) / 1e6, 2) == 1.34
+    assert config.statistics_shape == (24, 128, 16)
+    assert config.fourier_features == 0
+    assert not config.count_input
+
+
+def test_reading_then_querying_is_forward(model):
+    x, y, x_target = torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)
+    with torch.no_grad():
+        expected = model(x, y, x_target)
+        m, s, o = model.read(x, y, model.row_projection())
+        count = torch.full((2,), 20.0)
+        actual = model.query(x_target, model.latents_memory(o / s.unsqueeze(-1), count), count)
+    torch.testing.assert_close(actual.mean, expected.mean)
+    torch.testing.assert_close(actual.stddev, expected.stddev)
+
+
+def test_context_order_does_not_matter(model):
+    x, y, x_target = torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)
+    permutation = torch.randperm(20)
+    with torch.no_grad():
+        a, b = model(x, y, x_target), model(x[:, permutation], y[:, permutation], x_target)
+    torch.testing.assert_close(a.mean, b.mean)
+
+
+@pytest.mark.parametrize("count_input", [False, True])
+def test_repeating_the_context_shows_only_in_the_count(count_input):
+    model = make_model(count_input=count_input)
+    x, y, x_target = torch.randn(1, 10, 3), torch.randn(1, 10, 1), torch.randn(1, 7, 3)
+    with torch.no_grad():
+        once, thrice = model(x, y, x_target), model(x.repeat(1, 3, 1), y.repeat(1, 3, 1), x_target)
+    assert torch.allclose(once.mean, thrice.mean, atol=1e-5) is not count_input
+
+
+def test_count_saturates_at_the_trained_range():
+    model = make_model(max_count=100.0)
+    with torch.no_grad():
+        embedded = model.count_embedding(torch.tensor([99.0, 100.0, 1e9]))
+    assert not torch.equal(embedded[0], embedded[1])
+    assert torch.equal(embedded[1], embedded[2])
+
+
+def test_no_context_is_a_prior(model):
+    empty_x, empty_y, x_target = torch.zeros(2, 0, 3), torch.zeros(2, 0, 1), torch.randn(2, 7, 3)
+    distribution = model(empty_x, empty_y, x_target)
+    assert torch.isfinite(distribution.mean).all()
+    assert (distribution.stddev > 0).all()
+
+
+def test_every_parameter_is_trained(model):
+    fresh = make_model()
+    fresh(torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)).mean.square().sum().backward()
+    # The keys' bias shifts all logits of a query alike, so its gradient is zero, not absent.
+    assert [name for name, p in fresh.named_parameters() if p.grad is None] == []
+
+
+def test_calibration_spreads_attention_outputs():
+    torch.manual_seed(0)
+    config = CMANPConfig(dim=16, n_heads=2, n_blocks=2, n_block_latents=8, n_input_latents=4)
+    model = CMANP(config)
+    x, y = torch.randn(64, 50, 1), torch.randn(64, 50, 1)
+
+    def spread():
+        with torch.no_grad():
+            attended = model._attend(x, y, model.row_projection())
+            return model.blocks[0].out(attended[:, :2].transpose(1, 2).flatten(2)).std(0).mean()
+
+    before = spread()
+    model.calibrate([(x, y), (x[:, :3], y[:, :3])])
+    assert spread() > 3 * before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dim", 0), ("n_heads", 5), ("n_blocks", 1.5), ("fourier_features", -1), ("embed_depth", 1), ("dim_x", True)],
+)
+def test_bad_configuration_names_the_key(key, value):
+    with pytest.raises(ValueError, match=key):
+        CMANPConfig(**{key: value})
+
+
+def test_configuration_round_trip():
+    config = CMANPConfig(dim_x=4, fourier_features=8, input_limit=3.0)
+    assert CMANPConfig.from_dict(config.to_dict()) == config
+    assert CMANPConfig.from_dict({**config.to_dict(), "fourier_scales": [0.3, 6.0]}) == config
+    with pytest.raises(ValueError, match="depht"):
+        CMANPConfig.from_dict({"depht": 3})

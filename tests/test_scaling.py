@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from skcmanp.scaling import LARGEST, Scaling, row_chunks
+
+rows = arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.floats(-1e3, 1e3, width=32))
+
+
+@given(X=rows, magnitude=st.sampled_from([1e-300, 1e-30, 1.0, 1e30, 1e300]))
+def test_moments_standardise_at_any_magnitude(X, magnitude):
+    X = X / 1e3 * magnitude
+    scaling = Scaling.fit(X, X[:, :1])
+    z = scaling.scale_x(X)
+    # Columns with less spread than float64 resolves are constant; subnormal numbers carry few digits.
+    spread = np.ptp(X, axis=0) > 1e-6 * magnitude
+    np.testing.assert_allclose(z.mean(axis=0)[spread], 0, atol=1e-6)
+    np.testing.assert_allclose(z.std(axis=0)[spread], 1, rtol=1e-6)
+    assert (scaling.x_scale > 0).all()
+
+
+@given(X=rows, seed=st.integers(0, 1000))
+def test_integer_weights_are_repetitions(X, seed):
+    weight = np.random.default_rng(seed).integers(0, 4, len(X)).astype(float)
+    weight[0] = 2
+    repeated = np.repeat(X, weight.astype(int), axis=0)
+    a, b = Scaling.fit(X, X[:, :1], weight), Scaling.fit(repeated, repeated[:, :1])
+    size = np.abs(X).max() + 1e-300
+    np.testing.assert_allclose(a.x_centre / size, b.x_centre / size, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(a.x_scale, b.x_scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("constant", [0.0, 5.0, -1e30, 1e-30])
+def test_constant_columns_scale_with_their_unit(constant):
+    X = np.full((4, 1), constant)
+    scaling = Scaling.fit(X, X)
+    assert scaling.x_centre[0] == constant
+    assert scaling.x_scale[0] == (abs(constant) or 1.0)
+    assert (scaling.scale_x(X) == 0).all()
+
+
+def test_bounds_replace_moments():
+    X, y = np.random.default_rng(0).normal(size=(10, 2)), np.ones((10, 1))
+    scaling = Scaling.fit(X, y, x_bounds=([0, -1], [12, 1]), y_bounds=(0, 1))
+    np.testing.assert_allclose(scaling.x_centre, [6, 0])
+    np.testing.assert_allclose(scaling.x_scale, [12 / 12**0.5, 2 / 12**0.5])
+    np.testing.assert_allclose(scaling.y_centre, [0.5])
+    identity = Scaling.fit(X, y, standardize=False)
+    assert np.array_equal(identity.scale_x(X), X)
+
+
+@pytest.mark.parametrize("bounds", [3, (1, 2, 3), (2, 1), (0, np.inf), ([0, 0, 0], 1), ("a", "b"), (0, None)])
+def test_bad_bounds_are_named(bounds):
+    X = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"x_bounds=.* must be a pair"):
+        Scaling.fit(X, X, x_bounds=bounds)
+
+
+def test_unscaling_inverts_scaling():
+    y = np.random.default_rng(0).normal(size=(10, 2)) * [1e5, 1e-5]
+    scaling = Scaling.fit(y, y)
+    mean, std = scaling.unscale_y(scaling.scale_y(y), np.ones_like(y))
+    np.testing.assert_allclose(mean, y)
+    np.testing.assert_allclose(std[0], scaling.y_scale)
+
+
+def test_scaled_values_stay_finite():
+    scaling = Scaling.fit(np.array([[0.0], [1e-300]]), np.zeros((2, 1)))
+    assert scaling.scale_x(np.array([[1e308], [-1e308]])).tolist() == [[LARGEST], [-LARGEST]]
+
+
+def test_moments_do_not_need_memory_for_all_rows():
+    X = np.arange(400_000, dtype=np.int32).reshape(-1, 2)
+    scaling = Scaling.fit(X, X[:, :1])
+    np.testing.assert_allclose(scaling.x_centre, X.mean(axis=0))
+    np.testing.assert_allclose(scaling.x_scale, X.std(axis=0))
+
+
+def test_row_chunks_drop_zero_weights():
+    X, weight = np.arange(10).reshape(-1, 1), np.array([1, 0, 0, 0, 2, 3, 0, 0, 0, 0.0])
+    chunks = list(row_chunks(X, X, weight, 3))
+    assert [x.ravel().tolist() for x, _, _ in chunks] == [[0], [4, 5]]
+    assert [w.tolist() for _, _, w in chunks] == [[1], [2, 3]]
+    assert all(x.dtype == np.float64 for x, _, _ in chunks)
+
+
+def test_equality_is_exact():
+    X = np.random.default_rng(0).normal(size=(10, 2))
+    assert Scaling.fit(X, X).equals(Scaling.fit(X, X))
+    assert not Scaling.fit(X, X).equals(Scaling.fit(X + 1e-12, X))
