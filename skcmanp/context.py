@@ -75,6 +75,11 @@ class RunningSoftmax:
             )
         return RunningSoftmax(m, s, self.o * a[..., None] - other.o * b[..., None], peak)
 
+    def matches(self, other: RunningSoftmax) -> bool:
+        """Whether both are statistics of the same rows, up to rounding."""
+        _, a, b = self._common_reference(other)
+        return bool((np.abs(self.s * a - other.s * b) <= SMALLEST_REMAINDER * self.peak * a).all())
+
     def decay(self, gamma: float) -> RunningSoftmax:
         """All weights multiplied by `gamma` > 0; exact, and never underflows."""
         return replace(self, m=self.m + math.log(gamma))
@@ -184,9 +189,7 @@ class ContextState:
                 f"{self.weight:g} are remembered."
             )
         if n_rows == self.n_rows and left <= 1e-9 * self.weight:
-            # Everything goes, and what differences of equal numbers leave is rounding noise.
-            m, a, b = self.softmax._common_reference(softmax)
-            if (np.abs(self.softmax.s * a - softmax.s * b) > SMALLEST_REMAINDER * self.softmax.peak * a).any():
+            if not self.softmax.matches(softmax):
                 raise ValueError(
                     f"Cannot forget these {n_rows} rows: they are not the {self.n_rows} that are remembered."
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ class Reader(NamedTuple):
         if n_shards <= 1:
             return self.read(X, y, weight, progress)
         edges = np.linspace(0, len(X), n_shards + 1).astype(int)
-        shards = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        shards = [slice(a, b) for a, b in pairwise(edges)]
         readings = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
         )

@@ -82,12 +82,19 @@ def load_recipe(path: str | Path) -> Recipe:
 
 
 def _function_tasks(table: dict[str, Any], dim_x: int) -> FunctionTasks:
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items() if key != "priors"}
-    return FunctionTasks([_prior(dict(prior)) for prior in table.get("priors", [])], dim_x, **arguments)
+    arguments = _arguments(table)
+    priors = [_prior(prior) for prior in arguments.pop("priors", ())]
+    return FunctionTasks(priors, dim_x, **arguments)
 
 
 def _prior(table: dict[str, Any]) -> FunctionPrior:
-    kind = table.pop("kind", None)
+    arguments = _arguments(table)
+    kind = arguments.pop("kind", None)
     if kind not in PRIORS:
         raise ValueError(f"Unknown kind {kind!r} of prior; the known ones are {sorted(PRIORS)}.")
-    return PRIORS[kind](**{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
+    return PRIORS[kind](**arguments)
+
+
+def _arguments(table: dict[str, Any]) -> dict[str, Any]:
+    """TOML has lists where Python has tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}

@@ -8,17 +8,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcmanp.checkpoints import get_network, resolve_checkpoint
+from skcmanp.checkpoints import Checkpoint, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
 from skcmanp.inference import Network
@@ -107,7 +107,14 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ((42,), (42,))
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    context_: ContextState
+    checkpoint_: Checkpoint
+    n_outputs_: int
+    n_features_in_: int
+    feature_names_in_: NDArray
+    _y_is_1d: bool
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "checkpoint": [str, os.PathLike, CMANP],
         "standardize": ["boolean"],
         "x_bounds": [None, "array-like"],
@@ -298,9 +305,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self.context_.n_rows
 
     def _absorb(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool) -> Self:
-        X, y, weight = self._validate_rows(X, y, sample_weight, first)
-        scaling = None if first else self.context_.scaling
-        reading, scaling = self._read(X, y, weight, scaling)
+        rows = self._validate_rows(X, y, sample_weight, first)
+        reading, scaling = self._read(*rows, None if first else self.context_.scaling)
         if first:
             self.context_ = ContextState(self.checkpoint_.name, self.checkpoint_.fingerprint, scaling, *reading)
         else:
@@ -321,28 +327,33 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool
     ) -> tuple[NDArray, NDArray, Array | None]:
         """Checked rows: X (n, d) and y (n, t) as given, weights float64 or None."""
-        X, y = validate_data(self, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-            if (weight < 0).any():
-                raise ValueError(
-                    f"Negative values in sample_weight (the smallest is {weight.min():g}); weights must be at "
-                    "least 0. Use forget to remove rows that were read earlier."
-                )
-            if not weight.any():
-                raise ValueError("sample_weight is zero for all rows; leave the rows out instead.")
-        y_is_1d = y.ndim == 1
-        y = y.reshape(len(y), -1)
+        rows, targets = validate_data(self, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
+        weight = None if sample_weight is None else self._validate_weight(sample_weight, len(rows))
+        columns = targets.reshape(len(targets), -1)
         if first:
-            self._y_is_1d, self.n_outputs_ = y_is_1d, y.shape[1]
+            self._y_is_1d, self.n_outputs_ = targets.ndim == 1, columns.shape[1]
             self._choose_checkpoint()
-        elif y.shape[1] != self.n_outputs_:
+        elif columns.shape[1] != self.n_outputs_:
             raise ValueError(
-                f"y has {y.shape[1]} targets, but {type(self).__name__} is expecting {self.n_outputs_} as at the "
+                f"y has {columns.shape[1]} targets, but {type(self).__name__} is expecting {self.n_outputs_} as at the "
                 "first call; use fit to start anew."
             )
-        return X, y, weight
+        return rows, columns, weight
+
+    def _validate_weight(self, sample_weight: ArrayLike, n_rows: int) -> Array:
+        weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight", estimator=self
+        )
+        if weight.shape != (n_rows,):
+            raise ValueError(f"sample_weight has shape {weight.shape}, but X has {n_rows} rows; give one per row.")
+        if (weight < 0).any():
+            raise ValueError(
+                f"Negative values in sample_weight (the smallest is {weight.min():g}); weights must be at least 0. "
+                "Use forget to remove rows that were read earlier."
+            )
+        if not weight.any():
+            raise ValueError("sample_weight is zero for all rows; leave the rows out instead.")
+        return weight
 
     def _choose_checkpoint(self) -> None:
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_)
@@ -437,20 +448,20 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "joint=True: checkpoint predictions are independent across rows; use joint=False and sum."
             )
         check_is_fitted(self)
-        X, y, _ = self._validate_rows(X, y, None, first=False)
-        mean, std = (a.reshape(y.shape) for a in self._predict(X))
-        z = (y - mean) / std
+        _, targets, _ = self._validate_rows(X, y, None, first=False)
+        mean, std = (a.reshape(targets.shape) for a in self._predict(X))
+        z = (targets - mean) / std
         return (-0.5 * np.square(z) - np.log(std) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
 
     def _predict(self, X: ArrayLike) -> tuple[Array, Array]:
         """Mean and standard deviation in y's units and shape."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype="numeric")
+        rows = validate_data(self, X, reset=False, dtype="numeric")
         network, scaling = self._network(), self.context_.scaling
         means, stds = [], []
-        for start in range(0, len(X), self.chunk_size):
-            rows = X[start : start + self.chunk_size].astype(np.float64, copy=False)
-            mean, std = scaling.unscale_y(*network.predict(self.context_, scaling.scale_x(rows)))
+        for start in range(0, len(rows), self.chunk_size):
+            chunk = rows[start : start + self.chunk_size].astype(np.float64, copy=False)
+            mean, std = scaling.unscale_y(*network.predict(self.context_, scaling.scale_x(chunk)))
             means.append(mean)
             stds.append(std)
         mean, std = np.concatenate(means), np.concatenate(stds)

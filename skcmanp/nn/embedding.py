@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ def mlp(dim_in: int, dim_hidden: int, dim_out: int, depth: int) -> nn.Sequential
     """`depth` linear layers with ReLU in between."""
     widths = [dim_in] + [dim_hidden] * (depth - 1) + [dim_out]
     layers: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

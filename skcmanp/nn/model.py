@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -174,10 +174,10 @@ class CMANP(nn.Module):
         self.norm_row = nn.LayerNorm(c.dim)
         self.embed_count = mlp(2, c.dim, c.dim, 2) if c.count_input else None
         self.input_latents = nn.Parameter(torch.randn(c.n_input_latents, c.dim) * 0.5)
-        self.blocks = nn.ModuleList(
-            CMAB(c.dim, c.n_heads, c.dim_feedforward, c.n_block_latents) for _ in range(c.n_blocks)
-        )
-        self.decoders = nn.ModuleList(Decoder(c.dim, c.n_heads, c.dim_feedforward) for _ in range(c.n_blocks))
+        blocks = nn.ModuleList(CMAB(c.dim, c.n_heads, c.dim_feedforward, c.n_block_latents) for _ in range(c.n_blocks))
+        decoders = nn.ModuleList(Decoder(c.dim, c.n_heads, c.dim_feedforward) for _ in range(c.n_blocks))
+        self.blocks = cast(Sequence[CMAB], blocks)
+        self.decoders = cast(Sequence[Decoder], decoders)
         self.head = GaussianHead(c.dim, c.dim_y, c.min_std)
 
     def __sklearn_clone__(self) -> CMANP:
@@ -245,8 +245,8 @@ class CMANP(nn.Module):
             z = projection.queries @ k.transpose(-1, -2) / math.sqrt(k.shape[-1])  # (B, H, L_B, N)
             stds.append(z.std(-1).mean((0, 2)).view(n_blocks, -1).mean(1))
         for block, std in zip(self.blocks, torch.stack(stds).median(0).values, strict=True):
-            block.query.weight *= logit_std / std
-            block.query.bias *= logit_std / std
+            block.query.weight.mul_(logit_std / std)
+            block.query.bias.mul_(logit_std / std)
 
         projection = self.row_projection()
         means, stds = [], []
@@ -256,8 +256,8 @@ class CMANP(nn.Module):
             stds.append(attended.std(0).mean(2).flatten(1))  # (blocks, D)
         mean, std = torch.stack(means).mean(0), torch.stack(stds).median(0).values
         for i, block in enumerate(self.blocks):
-            block.out.weight /= std[i].clamp(min=1e-4)
-            block.out.bias -= block.out.weight @ mean[i]
+            block.out.weight.div_(std[i].clamp(min=1e-4))
+            block.out.bias.sub_(block.out.weight @ mean[i])
 
     def _attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
         """Attention output of all blocks over the rows, with autograd, (B, H, L_B, E)."""

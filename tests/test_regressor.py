@@ -1,0 +1,462 @@
+"""The estimator's contract: what it takes, returns, refuses, and leaves alone."""
+
+import copy
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from conftest import assert_same_predictions, make_model
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, learning_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcmanp import CMANPRegressor, ContextState, save_checkpoint
+from skcmanp.checkpoints import loaded_networks
+
+
+def snapshot(reg):
+    """Everything that an estimator is, for comparison."""
+    return {name: pickle.dumps(value) for name, value in vars(reg).items()}
+
+
+def assert_refused(reg, call, message, error=ValueError):
+    """`call` raises a message that names what is wrong, and changes nothing."""
+    before = snapshot(reg)
+    with pytest.raises(error, match=message):
+        call()
+    assert snapshot(reg) == before
+
+
+# ------------------------------------------------------------------ results
+
+
+def test_shapes_of_one_and_several_targets(table):
+    X, y = table
+    for target, shape in ((y, (60,)), (y[:, None], (60, 1)), (np.c_[y, -y, 2 * y], (60, 3))):
+        reg = CMANPRegressor().fit(X, target)
+        mean, std = reg.predict(X, return_std=True)
+        assert mean.shape == std.shape == reg.predict(X).shape == shape
+        assert reg.sample_y(X, 5).shape == (*shape, 5)
+        assert reg.log_prob(X, target).shape == (60,)
+        assert reg.n_outputs_ == target.reshape(60, -1).shape[1]
+
+
+def test_targets_are_regressed_separately(table):
+    X, y = table
+    both = CMANPRegressor().fit(X, np.c_[y, 1e6 * y**2])
+    for i, target in enumerate((y, 1e6 * y**2)):
+        alone = CMANPRegressor().fit(X, target)
+        np.testing.assert_allclose(both.predict(X)[:, i], alone.predict(X), rtol=1e-9)
+
+
+def test_native_multi_output_checkpoints(table):
+    X, y = table
+    reg = CMANPRegressor(checkpoint=make_model(dim_y=2)).fit(X, np.c_[y, -y])
+    assert reg.predict(X).shape == (60, 2)
+    assert reg.context_.softmax.s.shape[0] == 1
+    assert_refused(
+        reg, lambda: reg.fit(X, np.c_[y, y, y]), "y has 3 targets, but checkpoint 'custom' predicts 2 jointly"
+    )
+
+
+def test_units_of_the_data_do_not_matter(table):
+    X, y = table
+    mean, std = CMANPRegressor().fit(X, y).predict(X, return_std=True)
+    other = CMANPRegressor().fit(1e6 * X - 3, 1e-3 * y + 7)
+    other_mean, other_std = other.predict(1e6 * X - 3, return_std=True)
+    np.testing.assert_allclose((other_mean - 7) / 1e-3, mean, rtol=1e-7)
+    np.testing.assert_allclose(other_std / 1e-3, std, rtol=1e-7)
+
+
+def test_log_prob_is_the_density_in_the_targets_units(table):
+    X, y = table
+    Y = np.c_[y, 100 * y]
+    reg = CMANPRegressor().fit(X, Y)
+    mean, std = reg.predict(X, return_std=True)
+    np.testing.assert_allclose(reg.log_prob(X, Y), norm.logpdf(Y, mean, std).sum(axis=1))
+
+
+def test_samples_follow_mean_and_std(table):
+    X, y = table
+    reg = CMANPRegressor(random_state=3).fit(X, y)
+    mean, std = reg.predict(X[:5], return_std=True)
+    draws = reg.sample_y(X[:5], 20_000)
+    np.testing.assert_allclose(draws.mean(axis=1), mean, atol=4 * std.max() / 20_000**0.5)
+    np.testing.assert_allclose(draws.std(axis=1), std, rtol=0.03)
+    assert np.array_equal(draws, reg.sample_y(X[:5], 20_000))
+    assert not np.array_equal(draws, reg.sample_y(X[:5], 20_000, random_state=1))
+    assert np.array_equal(reg.sample_y(X, random_state=None), reg.sample_y(X, random_state=3))
+
+
+def test_joint_predictions_say_that_they_do_not_exist(table):
+    X, y = table
+    reg = CMANPRegressor().fit(X, y)
+    for call in (lambda: reg.predict(X, return_cov=True), lambda: reg.log_prob(X, y, joint=True)):
+        assert_refused(reg, call, "independent across rows", NotImplementedError)
+
+
+def test_learns_something_from_real_rows():
+    X, y = load_diabetes(return_X_y=True)
+    folds = KFold(5, shuffle=True, random_state=0)
+    assert cross_val_score(CMANPRegressor(), X, y, cv=folds, scoring="r2").mean() > 0.40
+
+    def log_likelihood(reg, X, y):
+        return reg.log_prob(X, y).mean()
+
+    def constant_log_likelihood(train, test):
+        return norm.logpdf(y[test], y[train].mean(), y[train].std()).mean()
+
+    constant = np.mean([constant_log_likelihood(train, test) for train, test in folds.split(X)])
+    assert cross_val_score(CMANPRegressor(), X, y, cv=folds, scoring=log_likelihood).mean() > constant + 0.15
+
+
+# ------------------------------------------------------------------ inputs
+
+
+def test_data_frames_keep_names(table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    reg = CMANPRegressor().fit(frame, pd.Series(y))
+    assert reg.feature_names_in_.tolist() == ["a", "b", "c"]
+    plain = CMANPRegressor().fit(X, y)
+    np.testing.assert_allclose(reg.predict(frame), plain.predict(X), rtol=1e-12)
+    assert_refused(reg, lambda: reg.predict(frame[["b", "a", "c"]]), "feature names")
+    polars = CMANPRegressor().fit(pl.DataFrame(X, schema=["a", "b", "c"]), pl.Series(y))
+    assert polars.feature_names_in_.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(polars.predict(pl.DataFrame(X, schema=["a", "b", "c"])), plain.predict(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.bool_, object])
+def test_numeric_dtypes_are_read_alike(dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 2, size=(30, 3)), rng.integers(0, 9, size=30)
+    expected = CMANPRegressor().fit(X.astype(float), y.astype(float)).predict(X.astype(float))
+    np.testing.assert_allclose(CMANPRegressor().fit(X.astype(dtype), y).predict(X.astype(dtype)), expected, rtol=1e-12)
+
+
+def test_fit_starts_anew(table):
+    X, y = table
+    reg = CMANPRegressor().fit(X[:, :2], np.c_[y, y]).fit(X, y)
+    assert_same_predictions(reg, CMANPRegressor().fit(X, y), X)
+    assert reg.n_features_in_ == 3
+
+
+def test_predicting_touches_nothing(table):
+    X, y = table
+    reg = CMANPRegressor().fit(X, y)
+    before = snapshot(reg)
+    reg.predict(X, return_std=True)
+    reg.sample_y(X)
+    reg.log_prob(X, y)
+    assert snapshot(reg) == before
+
+
+def test_one_row_and_constant_columns(table):
+    X, y = table
+    for rows, targets in ((X[:1], y[:1]), (np.ones((9, 3)), np.ones(9)), (np.zeros((9, 3)), np.zeros(9))):
+        mean, std = CMANPRegressor().fit(rows, targets).predict(rows, return_std=True)
+        assert np.isfinite(mean).all()
+        assert (std > 0).all()
+
+
+def test_outliers_and_far_queries_stay_finite(table):
+    X, y = table
+    X = np.r_[X, [[1e30, -1e30, 1e300]]]
+    reg = CMANPRegressor(x_bounds=(-1, 1), y_bounds=(0, 100)).fit(X, np.r_[y, 1e30])
+    for dtype in ("float64", "float32"):
+        mean, std = reg.set_params(dtype=dtype).predict(X, return_std=True)
+        assert np.isfinite(mean).all()
+        assert np.isfinite(std).all()
+
+
+def test_verbose_shows_progress(table, capsys):
+    X, y = table
+    CMANPRegressor(verbose=1).fit(X, y)
+    assert "row" in capsys.readouterr().err
+    CMANPRegressor().fit(X, y)
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------ bad inputs
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y, w: (X * np.nan, y, w), "Input X contains NaN"),
+        (lambda X, y, w: (X, y * np.inf, w), "Input y contains infinity"),
+        (lambda X, y, w: (X.astype(str), np.full(60, "a"), w), "numeric values|string to float"),
+        (lambda X, y, w: (np.full((60, 3), "a"), y, w), "numeric values|string to float"),
+        (lambda X, y, w: (X[:0], y[:0], None), r"Found array with 0 sample\(s\)"),
+        (lambda X, y, w: (X[:9], y, w), "inconsistent numbers of samples"),
+        (lambda X, y, w: (X, y, -w), r"Negative values in sample_weight \(the smallest is -1\)"),
+        (lambda X, y, w: (X, y, 0 * w), "sample_weight is zero for all rows"),
+        (lambda X, y, w: (X, y, w * np.nan), "Input sample_weight contains NaN"),
+        (lambda X, y, w: (X, y, w[:9]), r"sample_weight has shape \(9,\), but X has 60 rows"),
+        (lambda X, y, w: (np.tile(X, 20), y, w), "60 features"),
+        (lambda X, y, w: (X[0], y, w), "Expected 2D array"),
+    ],
+)
+def test_bad_rows_are_refused(table, method, fitted, change, message):
+    X, y = table
+    reg = CMANPRegressor()
+    if fitted:
+        reg.fit(X, y)
+    assert_refused(reg, lambda: getattr(reg, method)(*change(X, y, np.ones(60))), message)
+    assert_same_predictions(getattr(reg, method)(X, y), CMANPRegressor().fit(X, y), X, rtol=1e-2)
+
+
+def test_too_many_features_name_the_remedy(table):
+    X, y = table
+    reg = CMANPRegressor()
+    assert_refused(
+        reg, lambda: reg.fit(np.tile(X, 20), y), "X has 60 features, but checkpoint 'tabular' knows at most 32.*PCA"
+    )
+    reg = CMANPRegressor(checkpoint="gp-1d")
+    assert_refused(reg, lambda: reg.fit(X, y), "X has 3 features, but checkpoint 'gp-1d' knows at most 1;")
+
+
+def test_later_chunks_must_look_like_the_first(table):
+    X, y = table
+    reg = CMANPRegressor().fit(X, y)
+    for method in (reg.partial_fit, reg.forget, reg.log_prob):
+        assert_refused(reg, lambda: method(X[:, :2], y), "X has 2 features")  # noqa: B023
+        assert_refused(reg, lambda: method(X, np.c_[y, y]), "y has 2 targets")  # noqa: B023
+    assert_refused(reg, lambda: reg.predict(X[:, :2]), "X has 2 features")
+    assert_refused(reg, lambda: reg.predict(X[:0]), "0 sample")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"chunk_size": 0}, "'chunk_size' parameter of CMANPRegressor must be an int in the range"),
+        ({"dtype": "float16"}, "'dtype' parameter of CMANPRegressor must be a str among"),
+        ({"device": "gpu"}, "device='gpu' must be 'auto'"),
+        ({"device": "cuda:99"}, "device='cuda:99': this machine has"),
+        ({"standardize": "yes"}, "'standardize' parameter"),
+        ({"x_bounds": (1, 0)}, "x_bounds"),
+        ({"y_bounds": (0, np.nan)}, "y_bounds"),
+        ({"n_jobs": 1.5}, "'n_jobs' parameter"),
+        ({"checkpoint": 3}, "'checkpoint' parameter"),
+        ({"checkpoint": "tabluar"}, r"checkpoint='tabluar' is neither .* \['gp-1d', 'tabular'\]"),
+    ],
+)
+def test_bad_parameters_are_refused(table, parameters, message):
+    X, y = table
+    for method in ("fit", "partial_fit"):
+        reg = CMANPRegressor(**parameters)
+        assert_refused(reg, lambda: getattr(reg, method)(X, y), message)  # noqa: B023
+
+
+def test_damaged_and_foreign_files_are_refused(table, tmp_path, model):
+    from safetensors.numpy import save_file
+
+    X, y = table
+    save_checkpoint(model, good := tmp_path / "good.safetensors")
+    (damaged := tmp_path / "damaged.safetensors").write_bytes(good.read_bytes()[:-100])
+    save_file({"a": np.ones(3)}, foreign := tmp_path / "foreign.safetensors")
+    assert CMANPRegressor(checkpoint=good).fit(X, y).checkpoint_.name == "good"
+    reg = CMANPRegressor(checkpoint=str(damaged))
+    assert_refused(reg, lambda: reg.fit(X, y), "damaged or not a safetensors file")
+    reg.set_params(checkpoint=foreign)
+    assert_refused(reg, lambda: reg.fit(X, y), "was not written by skcmanp")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda reg, X, y: reg.predict(X),
+        lambda reg, X, y: reg.sample_y(X),
+        lambda reg, X, y: reg.log_prob(X, y),
+        lambda reg, X, y: reg.forget(X, y),
+        lambda reg, X, y: reg.decay(0.5),
+        lambda reg, X, y: CMANPRegressor().fit(X, y).merge(reg),
+    ],
+)
+def test_unfitted_estimators_say_so(table, call):
+    reg = CMANPRegressor()
+    assert_refused(reg, lambda: call(reg, *table), "not fitted", NotFittedError)
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan])
+def test_decay_needs_a_fraction(table, gamma):
+    reg = CMANPRegressor().fit(*table)
+    assert_refused(reg, lambda: reg.decay(gamma), "gamma=.* must be between 0 and 1")
+
+
+def test_forgetting_more_than_was_read(table):
+    X, y = table
+    reg = CMANPRegressor().fit(X[:30], y[:30])
+    assert_refused(reg, lambda: reg.forget(X, y), "Cannot forget 60 rows")
+    assert_refused(reg, lambda: reg.forget(X[30:], y[30:]), "they are not the 30")
+    assert_refused(reg, lambda: reg.forget(X[:9], y[:9], np.full(9, 9.0)), "of weight 81")
+
+
+def test_merging_needs_the_same_checkpoint_and_scaling(table, model):
+    X, y = table
+    reg = CMANPRegressor().fit(X, y)
+    assert_refused(reg, lambda: reg.merge(CMANPRegressor(checkpoint=model).fit(X, y)), "checkpoint 'custom'")
+    assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X[:30], y[:30])), "different scaling.*x_bounds")
+    assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X[:, :2], y)), "different scaling")
+    assert_refused(reg, lambda: reg.merge(3), "must be a CMANPRegressor or a ContextState, not int", TypeError)
+    unfitted = CMANPRegressor(checkpoint="gp-1d")
+    assert_refused(unfitted, lambda: unfitted.merge(reg), "belongs to checkpoint 'tabular'.*would use 'gp-1d'")
+
+
+# ------------------------------------------------------------------ merging and states
+
+
+def test_an_unfitted_estimator_adopts_a_state(table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    reg = CMANPRegressor().fit(frame, y[:, None])
+    adopted = CMANPRegressor().merge(reg)
+    assert np.array_equal(adopted.predict(frame), reg.predict(frame))
+    assert adopted.feature_names_in_.tolist() == ["a", "b", "c"]
+    from_state = CMANPRegressor().merge(ContextState.from_bytes(reg.context_.to_bytes()))
+    assert np.array_equal(from_state.predict(X), reg.predict(frame)[:, 0])
+    assert from_state.n_features_in_ == 3
+
+
+def test_merge_leaves_the_other_alone(table):
+    X, y = table
+    a = CMANPRegressor().fit(X, y)
+    b = copy.deepcopy(a)
+    before = snapshot(b)
+    a.merge(b)
+    assert snapshot(b) == before
+    assert (a.n_samples_seen_, b.n_samples_seen_) == (120, 60)
+
+
+def test_pickles_are_as_small_as_the_state(table, model):
+    X, y = table
+    reg = CMANPRegressor().fit(X, y)
+    reg.predict(X)
+    assert reg.context_.nbytes <= 1_000_000
+    assert len(pickle.dumps(reg)) <= reg.context_.nbytes + 64_000
+
+
+def test_custom_checkpoints_travel_in_the_pickle(table, tmp_path):
+    X, y = table
+    save_checkpoint(make_model(seed=5), path := tmp_path / "mine.safetensors")
+    reg = CMANPRegressor(checkpoint=path).fit(X, y)
+    expected = reg.predict(X)
+    data = pickle.dumps(reg)
+    path.unlink()
+    assert np.array_equal(pickle.loads(data).predict(X), expected)
+    module = CMANPRegressor(checkpoint=make_model(seed=5)).fit(X, y)
+    assert np.array_equal(pickle.loads(pickle.dumps(module)).predict(X), module.predict(X))
+
+
+def test_weights_of_another_version_are_refused(table, monkeypatch):
+    X, y = table
+    reg = CMANPRegressor().fit(X, y)
+    reg.checkpoint_ = type(reg.checkpoint_)("tabular", "0" * 64)
+    with pytest.raises(ValueError, match="does not ship checkpoint 'tabular' with SHA-256 000000000000"):
+        reg.predict(X)
+
+
+def test_estimators_of_absent_devices_predict_on_the_cpu(table):
+    X, y = table
+    reg = CMANPRegressor(device="cpu").fit(X, y)
+    expected = reg.predict(X)
+    reg.device = "cuda:63"
+    loaded = pickle.loads(pickle.dumps(reg))
+    with pytest.warns(UserWarning, match="device='cuda:63'.*Predicting on the CPU"):
+        assert np.array_equal(loaded.predict(X), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_and_cpu_agree(table):
+    X, y = table
+    on_gpu = CMANPRegressor(device="cuda").fit(X, y)
+    on_cpu = CMANPRegressor(device="cpu").fit(X, y)
+    assert_same_predictions(on_gpu, on_cpu, X, rtol=1e-7)
+    assert_same_predictions(pickle.loads(pickle.dumps(on_gpu)).set_params(device="cpu"), on_cpu, X, rtol=1e-7)
+    single = CMANPRegressor(device="cuda", dtype="float32").fit(X, y)
+    assert_same_predictions(single, on_cpu, X, rtol=1e-3)
+
+
+# ------------------------------------------------------------------ scikit-learn's company
+
+
+def networks_loaded(reg, X, y):
+    """A scorer that reports how many networks its process has loaded."""
+    reg.predict(X)
+    return float(loaded_networks())
+
+
+def test_grid_search_loads_weights_once_per_process(table):
+    X, y = table
+    pipeline = make_pipeline(StandardScaler(), CMANPRegressor())
+    search = GridSearchCV(
+        pipeline,
+        {"cmanpregressor__chunk_size": [4, 16, 64], "cmanpregressor__standardize": [True, False]},
+        n_jobs=2,
+        cv=3,
+        scoring=networks_loaded,
+        refit=False,
+    )
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        search.fit(X, y)
+    scores = np.concatenate([search.cv_results_[f"split{i}_test_score"] for i in range(3)])
+    assert np.unique(scores).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_shards_in_parallel_are_one_fit(table, backend):
+    X, y = table
+    whole = CMANPRegressor().fit(X, y)
+    with joblib.parallel_config(backend=backend, n_jobs=2, inner_max_num_threads=None if backend == "threading" else 1):
+        shards = CMANPRegressor(chunk_size=8).fit(X, y)
+    assert_same_predictions(shards, whole, X)
+    assert shards.n_samples_seen_ == 60
+
+
+def test_clone_is_cheap_and_unfitted(table):
+    reg = CMANPRegressor(chunk_size=5).fit(*table)
+    assert not hasattr(clone(reg), "context_")
+    assert clone(reg).chunk_size == 5
+
+
+def test_pipelines_targets_curves_and_imputation(table):
+    X, y = table
+    target = TransformedTargetRegressor(CMANPRegressor(), func=np.log, inverse_func=np.exp)
+    assert np.isfinite(target.fit(X, y - y.min() + 1).predict(X)).all()
+    sizes, *_ = learning_curve(CMANPRegressor(), X, y, exploit_incremental_learning=True, train_sizes=[10, 30], cv=3)
+    assert sizes.tolist() == [10, 30]
+    holes = X.copy()
+    holes[::7, 1] = np.nan
+    imputer = IterativeImputer(CMANPRegressor(), sample_posterior=True, max_iter=2, tol=1e3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has not converged after two rounds
+        filled = imputer.fit_transform(holes)
+    assert np.isfinite(filled).all()
+
+
+def test_metadata_routing_carries_weights(table):
+    from sklearn import config_context
+
+    X, y = table
+    weight = np.arange(60.0)
+    with config_context(enable_metadata_routing=True):
+        reg = CMANPRegressor().set_fit_request(sample_weight=True).set_partial_fit_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), reg).fit(
+            X, y, sample_weight=weight
+        )
+    assert pipeline[-1].context_.weight == weight.sum()
