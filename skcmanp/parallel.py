@@ -39,13 +39,13 @@ class Reader(NamedTuple):
         """Read rows chunk by chunk, (n, d) and (n, t)."""
         network = get_network(self.checkpoint, self.device, self.dtype)
         softmax, total, n_rows = network.empty_statistics(y.shape[1]), 0.0, 0
-        with tqdm(total=len(X), unit="row", disable=not progress, leave=False) as bar:
+        with tqdm(total=len(X), unit="row", disable=not progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
                 chunk = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
                 softmax = softmax.combine(chunk)
                 total += float(len(x_chunk) if w_chunk is None else w_chunk.sum())
                 n_rows += len(x_chunk)
-                bar.update(self.chunk_size)
+                bar.update(len(x_chunk))
         return Reading(softmax, total, n_rows)
 
     def read_parallel(
@@ -65,7 +65,7 @@ class Reader(NamedTuple):
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
         )
         total = next(readings)
-        for reading in tqdm(readings, total=n_shards - 1, unit="shard", disable=not progress, leave=False):
+        for reading in tqdm(readings, total=n_shards - 1, unit="shard", disable=not progress):
             total = Reading(
                 total.softmax.combine(reading.softmax), total.weight + reading.weight, total.n_rows + reading.n_rows
             )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,6 +23,7 @@ from skcmanp.inference import Network
 from skcmanp.nn.model import CMANP
 from skcmanp.parallel import Reader, Reading
 from skcmanp.scaling import Scaling
+from skcmanp.validation import check_weight, restored_on_error
 
 Array = NDArray[np.float64]
 
@@ -175,7 +174,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             On invalid rows, weights or parameters, or more features than the
             checkpoint knows. The estimator stays as it was.
         """
-        with _restored_on_error(self):
+        with restored_on_error(self):
             return self._absorb(X, y, sample_weight, first=True)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -202,7 +201,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             As `fit`, and if the shapes differ from the first call's. The
             estimator stays as it was.
         """
-        with _restored_on_error(self):
+        with restored_on_error(self):
             return self._absorb(X, y, sample_weight, first=not hasattr(self, "context_"))
 
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -328,7 +327,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ) -> tuple[NDArray, NDArray, Array | None]:
         """Checked rows: X (n, d) and y (n, t) as given, weights float64 or None."""
         rows, targets = validate_data(self, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
-        weight = None if sample_weight is None else self._validate_weight(sample_weight, len(rows))
+        weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
         columns = targets.reshape(len(targets), -1)
         if first:
             self._y_is_1d, self.n_outputs_ = targets.ndim == 1, columns.shape[1]
@@ -339,21 +338,6 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "first call; use fit to start anew."
             )
         return rows, columns, weight
-
-    def _validate_weight(self, sample_weight: ArrayLike, n_rows: int) -> Array:
-        weight = check_array(
-            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight", estimator=self
-        )
-        if weight.shape != (n_rows,):
-            raise ValueError(f"sample_weight has shape {weight.shape}, but X has {n_rows} rows; give one per row.")
-        if (weight < 0).any():
-            raise ValueError(
-                f"Negative values in sample_weight (the smallest is {weight.min():g}); weights must be at least 0. "
-                "Use forget to remove rows that were read earlier."
-            )
-        if not weight.any():
-            raise ValueError("sample_weight is zero for all rows; leave the rows out instead.")
-        return weight
 
     def _choose_checkpoint(self) -> None:
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_)
@@ -477,15 +461,3 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             warnings.warn(f"{error} Predicting on the CPU.", stacklevel=4)
             device = torch.device("cpu")
         return get_network(self.checkpoint_, device, DTYPES[self.dtype])
-
-
-@contextmanager
-def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Leave the estimator exactly as it was if the body raises."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

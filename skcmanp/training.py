@@ -41,7 +41,7 @@ class TrainingOptions:
     clip : float, default=1.0
         Largest norm of the gradient.
     seed : int, default=0
-        Step i draws its tasks from a generator seeded by (seed, i).
+        Of the initial weights. Tasks do not depend on it: see `task_generator`.
     evaluate_every : int, default=1000
         Steps between evaluations, log lines and saves.
     n_evaluation : int, default=32
@@ -67,9 +67,18 @@ class TrainingOptions:
         return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup)) * fall
 
 
-def task_generator(seed: int, step: int) -> torch.Generator:
-    """Random generator of one step: resuming at a step needs no other state."""
-    return torch.Generator().manual_seed((seed << 40) + step)
+# Steps from here on are for evaluation; training never gets so far.
+EVALUATION_STEP = 2**31
+
+
+def task_generator(step: int) -> torch.Generator:
+    """Random generator of one step's tasks.
+
+    A step draws the same tasks in every run. So models are trained on equal
+    data, and resuming at a step needs no other state. Negative steps are for
+    calibration. Only 32 bits of a seed reach the generator.
+    """
+    return torch.Generator().manual_seed(step % 2**32)
 
 
 def target_log_likelihood(model: CMANP, batch: TaskBatch) -> Tensor:
@@ -80,7 +89,10 @@ def target_log_likelihood(model: CMANP, batch: TaskBatch) -> Tensor:
 
 @torch.no_grad()
 def evaluate(
-    model: CMANP, tasks: TaskGenerator, n_batches: int = 32, batch_size: int = 32, seed: int = 2**20
+    model: CMANP,
+    tasks: TaskGenerator,
+    n_batches: int = 32,
+    batch_size: int = 32,
 ) -> dict[str, float]:
     """Mean log-likelihood, its standard error and 90 % coverage on fixed tasks.
 
@@ -89,8 +101,6 @@ def evaluate(
     model : CMANP
     tasks : TaskGenerator
     n_batches, batch_size : int, default=32
-    seed : int, default=2**20
-        Of the tasks; training seeds are smaller.
 
     Returns
     -------
@@ -102,7 +112,7 @@ def evaluate(
     device = next(model.parameters()).device
     likelihoods, covered = [], []
     for i in range(n_batches):
-        batch = tasks.sample(batch_size, task_generator(seed, i)).to(device)
+        batch = tasks.sample(batch_size, task_generator(EVALUATION_STEP + i)).to(device)
         distribution = model(batch.x, batch.y, batch.x_target)
         likelihoods.append(distribution.log_prob(batch.y_target).sum(-1).mean().item())
         z = (batch.y_target - distribution.mean).abs() / distribution.stddev
@@ -110,7 +120,7 @@ def evaluate(
     values = torch.tensor(likelihoods, dtype=torch.float64)
     return {
         "log_likelihood": values.mean().item(),
-        "standard_error": values.std().item() / math.sqrt(max(1, n_batches - 1)),
+        "standard_error": values.std().item() / math.sqrt(n_batches) if n_batches > 1 else math.nan,
         "coverage_90": sum(covered) / n_batches,
     }
 
@@ -180,7 +190,7 @@ def meta_train(
         optimizer.load_state_dict(saved["optimizer"])
         start, seconds = saved["step"], saved["seconds"]
     else:
-        calibration = (tasks.sample(options.batch_size, task_generator(options.seed, -i)) for i in range(1, 17))
+        calibration = (tasks.sample(options.batch_size, task_generator(-i)) for i in range(1, 17))
         model.calibrate([(batch.x.to(device), batch.y.to(device)) for batch in calibration])
 
     log: list[dict[str, float]] = []
@@ -190,7 +200,7 @@ def meta_train(
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate_at(step)
-        batch = tasks.sample(options.batch_size, task_generator(options.seed, step)).to(device)
+        batch = tasks.sample(options.batch_size, task_generator(step)).to(device)
         loss = -target_log_likelihood(model, batch).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -46,7 +47,7 @@ def scaled_like(reg, X, y, weight=None):
 
 def random_chunks(n_rows, rng):
     edges = np.unique([0, n_rows, *rng.integers(0, n_rows, rng.integers(0, n_rows + 1))])
-    chunks = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    chunks = [slice(a, b) for a, b in pairwise(edges)]
     rng.shuffle(chunks)
     return chunks
 

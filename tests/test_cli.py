@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+from test_recipes import TEXT, write
+
+import skcmanp
+from skcmanp.cli import main
+
+SMALL = TEXT + "batch_size = 4\nevaluate_every = 2\nn_evaluation = 1\n"
+
+
+def test_info_lists_version_devices_and_checkpoints(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert f"skcmanp {skcmanp.__version__}" in out
+    assert "devices: cpu" in out
+    for name in ("gp-1d", "tabular"):
+        assert name in out
+    assert "log-likelihood" in out
+
+
+def test_info_prints_a_card(capsys):
+    assert main(["info", "tabular"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# tabular")
+    assert "coverage" in out
+
+
+def test_info_of_an_unknown_checkpoint(capsys):
+    assert main(["info", "absent"]) == 2
+    assert "'absent' is not a shipped checkpoint; these are: gp-1d, tabular" in capsys.readouterr().err
+
+
+def test_module_runs():
+    done = subprocess.run([sys.executable, "-m", "skcmanp", "info"], capture_output=True, text=True, check=True)
+    assert "checkpoints:" in done.stdout
+
+
+def test_train_writes_a_checkpoint_that_the_estimator_uses(tmp_path, table, capsys):
+    recipe, output = write(tmp_path, SMALL), tmp_path / "run"
+    assert main(["train", str(recipe), "--output", str(output), "--device", "cpu"]) == 0
+    assert "small.safetensors" in capsys.readouterr().out
+    model, card = skcmanp.load_checkpoint(output / "small.safetensors")
+    assert model.config.dim_x == 2
+    assert card["steps"] == 3
+    assert card["recipe"]["name"] == "small"
+    assert (output / "small.md").read_text().startswith("# small")
+    X, y = table
+    reg = skcmanp.CMANPRegressor(checkpoint=output / "small.safetensors").fit(X[:, :2], y)
+    assert reg.predict(X[:, :2]).shape == (60,)
+
+    assert main(["train", str(recipe), "--output", str(output)]) == 2
+    assert "go on with --resume" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--output", str(output), "--resume", "--steps", "5", "--device", "cpu"]) == 0
+    assert skcmanp.load_checkpoint(output / "small.safetensors")[1]["steps"] == 5
+    assert len((output / "log.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "absent.toml"], "There is no recipe absent.toml"),
+        (["train", "{recipe}", "--device", "gpu"], "device='gpu' must be"),
+    ],
+)
+def test_bad_requests_exit_with_2(tmp_path, capsys, arguments, message):
+    recipe = write(tmp_path, SMALL)
+    assert main([argument.format(recipe=recipe) for argument in arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,93 @@
+import gc
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_model
+
+from skcmanp import inference
+from skcmanp.context import ContextState
+from skcmanp.inference import Network
+from skcmanp.scaling import Scaling
+
+SCALING = Scaling(np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
+
+
+def read_state(network, x, y, weight=None):
+    softmax = network.read(x, y, weight)
+    total = len(x) if weight is None else weight.sum()
+    return ContextState("net", "00", SCALING, softmax, float(total), len(x))
+
+
+@pytest.fixture
+def network():
+    return Network(make_model(), torch.device("cpu"), torch.float64)
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(50, 2)), rng.normal(size=(50, 1))
+
+
+def test_predictions_are_the_models(network, rows):
+    x, y = rows
+    mean, std = network.predict(read_state(network, x, y), x[:7])
+    wide = torch.nn.functional.pad(torch.tensor(x), (0, 1)).unsqueeze(0)
+    with torch.no_grad():
+        expected = make_model().double()(wide, torch.tensor(y).unsqueeze(0), wide[:, :7])
+    np.testing.assert_allclose(mean, expected.mean[0].numpy(), rtol=1e-10)
+    np.testing.assert_allclose(std, expected.stddev[0].numpy(), rtol=1e-10)
+
+
+def test_blocks_of_rows_and_of_queries_do_not_show(network, rows, monkeypatch):
+    x, y = rows
+    expected = network.predict(read_state(network, x, y), x)
+    monkeypatch.setattr(inference, "READ_ROWS", 7)
+    monkeypatch.setattr(inference, "QUERY_ROWS", 11)
+    for actual, value in zip(network.predict(read_state(network, x, y), x), expected, strict=True):
+        np.testing.assert_allclose(actual, value, rtol=1e-11)
+
+
+def test_latents_are_computed_once_per_state_and_die_with_it(network, rows, monkeypatch):
+    x, y = rows
+    calls = []
+    latents_memory = network._model.latents_memory
+    monkeypatch.setattr(network._model, "latents_memory", lambda *args: calls.append(1) or latents_memory(*args))
+    state = read_state(network, x, y)
+    network.predict(state, x)
+    network.predict(state, x[:3])
+    assert len(calls) == 1
+    further = state.absorb(network.read(x, y), 50.0, 50)
+    network.predict(further, x)
+    assert len(calls) == 2
+    assert len(network._memories) == 2
+    del state, further
+    gc.collect()
+    assert len(network._memories) == 0
+
+
+def test_nothing_keeps_an_autograd_graph(network, rows):
+    x, y = rows
+    network.predict(read_state(network, x, y), x)
+    assert not any(p.requires_grad for p in network._model.parameters())
+    assert not any(kv.k.requires_grad for memory in network._memories.values() for kv in memory)
+
+
+def test_statistics_are_float64_whatever_the_network(rows):
+    x, y = rows
+    for dtype in (torch.float32, torch.bfloat16):
+        softmax = Network(make_model(), torch.device("cpu"), dtype).read(x, y)
+        assert all(array.dtype == np.float64 for array in vars(softmax).values())
+
+
+def test_weights_reach_the_statistics(network, rows):
+    x, y = rows
+    weight = np.random.default_rng(1).uniform(0.1, 5, 50)
+    weighted = network.read(x, y, weight)
+    parts = [network.read(x[i : i + 1], y[i : i + 1], weight[i : i + 1]) for i in range(50)]
+    total = network.empty_statistics(1)
+    for part in parts:
+        total = total.combine(part)
+    np.testing.assert_allclose(total.output(), weighted.output(), rtol=1e-10)
+    assert not np.allclose(weighted.output(), network.read(x, y).output())

@@ -1,0 +1,102 @@
+"""The package as a whole: layers, laziness, size of files, public names."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skcmanp
+
+PACKAGE = Path(skcmanp.__file__).parent
+
+# Each layer imports only from those before it.
+LAYERS = [
+    {"scaling", "validation"},
+    {"context", "devices"},
+    {"nn.attention", "nn.embedding", "nn.heads"},
+    {"nn.cmab"},
+    {"nn.model"},
+    {"inference"},
+    {"checkpoints"},
+    {"parallel"},
+    {"regressor"},
+    {"tasks.base"},
+    {"tasks.gp"},
+    {"tasks.tabular"},
+    {"tasks"},
+    {"training"},
+    {"recipes"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+NEVER = {"regressor": {"tasks", "training", "recipes", "cli"}}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name not in ("__init__", "nn"):
+            yield name, path
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skcmanp."):
+            yield node.module.removeprefix("skcmanp.")
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()))
+def test_imports_go_down_the_layers(name, path):
+    for other in imported(path):
+        assert RANK[other] < RANK[name], f"{name} must not import {other}"
+        assert not any(other.startswith(forbidden) for forbidden in NEVER.get(name, ()))
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()))
+def test_modules_are_short_and_documented(name, path):
+    source = path.read_text()
+    limit = 470 if name == "regressor" else 400  # the estimator's docstrings are half of it
+    assert len(source.splitlines()) <= limit
+    assert ast.get_docstring(ast.parse(source))
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, skcmanp; dir(skcmanp);"
+        "heavy = {'torch', 'matplotlib', 'sklearn', 'numpy', 'skcmanp.tasks', 'skcmanp.training'} & set(sys.modules);"
+        "assert not heavy, heavy;"
+        "from skcmanp import CMANPRegressor; CMANPRegressor();"
+        "heavy = {'matplotlib', 'skcmanp.tasks', 'skcmanp.training', 'skcmanp.cli'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_names_resolve_and_are_documented():
+    assert sorted(skcmanp.__all__) == sorted(skcmanp._MODULES)
+    for name in skcmanp.__all__:
+        public = getattr(skcmanp, name)
+        assert public.__doc__
+        assert name in dir(skcmanp)
+        defining = importlib.import_module(f"skcmanp.{skcmanp._MODULES[name]}")
+        assert getattr(defining, name) is public
+    with pytest.raises(AttributeError, match="no attribute 'CMANPRegresor'"):
+        _ = skcmanp.CMANPRegresor
+
+
+def test_estimator_reaches_no_network():
+    """No module of the package imports anything that opens connections."""
+    network = {"socket", "urllib", "http", "requests", "ssl", "huggingface_hub"}
+    for _, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & network
+
+
+def test_typing_marker_ships():
+    assert (PACKAGE / "py.typed").is_file()

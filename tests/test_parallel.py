@@ -1,0 +1,54 @@
+import joblib
+import numpy as np
+import pytest
+import torch
+
+from skcmanp.checkpoints import resolve_checkpoint
+from skcmanp.parallel import Reader
+from skcmanp.scaling import Scaling
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(100, 3)), rng.normal(size=(100, 1)), rng.uniform(0, 2, 100)
+
+
+@pytest.fixture
+def reader(model, rows):
+    scaling = Scaling.fit(rows[0], rows[1])
+    return Reader(resolve_checkpoint(model, 3), torch.device("cpu"), torch.float64, scaling, chunk_size=16)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3, 100])
+def test_shards_add_up(reader, rows, n_jobs):
+    X, y, weight = rows
+    expected = reader.read(X, y, weight)
+    with joblib.parallel_config(backend="threading"):
+        actual = reader.read_parallel(X, y, weight, n_jobs)
+    assert (actual.n_rows, round(actual.weight, 9)) == (expected.n_rows, round(expected.weight, 9))
+    np.testing.assert_allclose(actual.softmax.output(), expected.softmax.output(), rtol=1e-10)
+
+
+def test_small_reads_stay_in_the_process(reader, rows, monkeypatch):
+    X, y, _ = rows
+    monkeypatch.setattr("skcmanp.parallel.Parallel", lambda **_: pytest.fail("one chunk was sharded"))
+    assert reader.read_parallel(X[:16], y[:16], None, n_jobs=2).n_rows == 16
+
+
+def test_zero_weights_are_not_rows(reader, rows):
+    X, y, weight = rows
+    weight[:40] = 0
+    reading = reader.read(X, y, weight)
+    assert reading.n_rows == 60
+    expected = reader.read(X[40:], y[40:], weight[40:])
+    np.testing.assert_allclose(reading.softmax.output(), expected.softmax.output(), rtol=1e-10)
+
+
+def test_progress_counts_rows(reader, rows, capsys):
+    X, y, _ = rows
+    reader.read(X, y, None, progress=True)
+    assert "100/100" in capsys.readouterr().err
+    with joblib.parallel_config(backend="threading"):
+        reader.read_parallel(X, y, None, n_jobs=2, progress=True)
+    assert "shard" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skcmanp.scaling import Scaling
+from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
+from skcmanp.tasks.base import TaskBatch, log_uniform, log_uniform_int, random_inputs, standardize, uniform_int
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_log_uniform_draws():
+    draws = log_uniform(0.01, 100, (20_000,), generator()).log10()
+    assert draws.min() >= -2
+    assert draws.max() <= 2
+    np.testing.assert_allclose(draws.mean(), 0, atol=0.05)
+    np.testing.assert_allclose(draws.std(), 4 / 12**0.5, rtol=0.02)
+
+
+def test_integer_draws_cover_their_range():
+    source = generator()
+    assert {log_uniform_int(1, 5, source) for _ in range(500)} == {1, 2, 3, 4, 5}
+    assert {uniform_int(0, 3, source) for _ in range(200)} == {0, 1, 2, 3}
+
+
+@given(n_features=st.integers(1, 32), seed=st.integers(0, 100))
+def test_inputs_have_about_unit_scale(n_features, seed):
+    x = random_inputs(16, 50, n_features, generator(seed))
+    assert x.shape == (16, 50, n_features)
+    assert torch.isfinite(x).all()
+    assert 0.5 < x.std() < 2
+
+
+def test_standardising_is_the_estimators():
+    x, y = torch.randn(3, 20, 2) * 5 + 1, torch.randn(3, 20, 1) * 3
+    batch = standardize(TaskBatch(x[:, :15], y[:, :15], x[:, 15:], y[:, 15:]), n_reference=10)
+    for i in range(3):
+        scaling = Scaling.fit(x[i, :10].double().numpy(), y[i, :10].double().numpy())
+        np.testing.assert_allclose(batch.x[i], scaling.scale_x(x[i, :15].double().numpy()), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(batch.y_target[i], scaling.scale_y(y[i, 15:].double().numpy()), rtol=1e-3, atol=1e-4)
+
+
+def test_sampling_is_seeded_and_padded():
+    tasks = FunctionTasks([RandomGP(), RandomMLP(), RandomLinear()], dim_x=8)
+    a, b, c = (tasks.sample(6, generator(seed)) for seed in (3, 3, 4))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert any(x.shape != y.shape or not torch.equal(x, y) for x, y in zip(a, c, strict=True))
+    sized = tasks.sample_sized(6, n_features=5, n_context=40, generator=generator())
+    assert sized.x.shape == (6, 40, 8)
+    assert sized.y_target.shape == (6, 64, 1)
+    assert (sized.x[..., 5:] == 0).all()
+    assert (sized.x_target[..., :5].std(1) > 0).all()
+
+
+def test_context_sizes_start_at_none():
+    tasks = FunctionTasks([RandomLinear()], dim_x=2, n_context=(1, 20), p_empty=0.2)
+    sizes = [tasks.sample(2, generator(seed)).x.shape[1] for seed in range(300)]
+    assert set(sizes) == set(range(21))
+    assert 30 < sizes.count(0) < 90
+
+
+def test_noise_is_relative_to_the_function():
+    tasks = FunctionTasks([RandomLinear()], dim_x=1, noise=(0.5, 0.5), n_target=2000)
+    batch = tasks.sample_sized(20, 1, 0, generator())
+    x, y = batch.x_target[..., 0], batch.y_target[..., 0]
+    slope = (x * y).mean(1, keepdim=True) / x.square().mean(1, keepdim=True)
+    residual = (y - y.mean(1, keepdim=True) - slope * (x - x.mean(1, keepdim=True))).std(1) / y.std(1)
+    np.testing.assert_allclose(residual.mean(), 0.5 / 1.25**0.5, rtol=0.05)
+
+
+@pytest.mark.parametrize("prior", [RandomGP(), RandomMLP(), RandomLinear()])
+def test_priors_draw_one_function_per_task(prior):
+    x = torch.randn(1, 30, 4).expand(5, -1, -1)
+    f = prior(x, generator())
+    assert f.shape == (5, 30)
+    assert (f[0] - f[1]).abs().max() > 1e-3
+    again = prior(torch.cat([x, x], 1), generator())
+    torch.testing.assert_close(again[:, :30], again[:, 30:])
