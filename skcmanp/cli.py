@@ -131,6 +131,9 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
         "name": recipe.name,
         "description": recipe.description,
         "recipe": recipe.source,
+        "n_features": recipe.config.dim_x,
+        "n_context": list(recipe.tasks.n_context),
+        "noise": list(recipe.tasks.noise),
         "steps": recipe.training.steps,
         "tasks": recipe.training.steps * batch_size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() + " CPU",
@@ -150,13 +153,13 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
 
 def card_markdown(card: dict[str, Any]) -> str:
     """A checkpoint's card for people."""
-    tasks, evaluation = card["recipe"]["tasks"], card["evaluation"]
-    priors = ", ".join(prior["kind"] for prior in tasks["priors"])
+    evaluation = card["evaluation"]
+    priors = ", ".join(prior["kind"] for prior in card["recipe"]["tasks"]["priors"])
     rows = {
-        "features": f"1 to {card['recipe']['model']['dim_x']}",
-        "context rows in training": f"{tasks['n_context'][0]} to {tasks['n_context'][1]}, and none",
+        "features": f"1 to {card['n_features']}",
+        "context rows in training": "{} to {}, and none".format(*card["n_context"]),
         "priors": priors,
-        "noise / signal": f"{tasks['noise'][0]} to {tasks['noise'][1]}",
+        "noise / signal": "{} to {}".format(*card["noise"]),
         "steps (tasks)": f"{card['steps']:,} ({card['tasks']:,})",
         "trained on": f"{card['device']}, {card['hours']} h, torch {card['torch']}",
         "code": card["commit"],

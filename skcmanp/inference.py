@@ -57,7 +57,7 @@ class Network:
         y : ndarray (n, t), t a multiple of the network's `dim_y`
         weight : ndarray (n,), positive, optional
         """
-        total = self.empty_statistics(y.shape[1])
+        total: RunningSoftmax | None = None
         for start in range(0, len(x), READ_ROWS):
             rows = slice(start, start + READ_ROWS)
             y_chunk = self._tensor(y[rows]).unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
@@ -65,8 +65,9 @@ class Network:
             log_weight = None if weight is None else self._tensor(np.log(weight[rows]))
             m, s, o = self._model.read(x_chunk, y_chunk, self._projection, log_weight)
             s64 = _numpy(s)
-            total = total.combine(RunningSoftmax(_numpy(m), s64, _numpy(o), s64))
-        return total
+            chunk = RunningSoftmax(_numpy(m), s64, _numpy(o), s64)
+            total = chunk if total is None else total.combine(chunk)
+        return self.empty_statistics(y.shape[1]) if total is None else total
 
     @torch.inference_mode()
     def predict(self, state: ContextState, x: Array) -> tuple[Array, Array]:

@@ -38,15 +38,16 @@ class Reader(NamedTuple):
     def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Reading:
         """Read rows chunk by chunk, (n, d) and (n, t)."""
         network = get_network(self.checkpoint, self.device, self.dtype)
-        softmax, total, n_rows = network.empty_statistics(y.shape[1]), 0.0, 0
+        softmax: RunningSoftmax | None = None
+        total, n_rows = 0.0, 0
         with tqdm(total=len(X), unit="row", disable=not progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
                 chunk = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
-                softmax = softmax.combine(chunk)
+                softmax = chunk if softmax is None else softmax.combine(chunk)
                 total += float(len(x_chunk) if w_chunk is None else w_chunk.sum())
                 n_rows += len(x_chunk)
                 bar.update(len(x_chunk))
-        return Reading(softmax, total, n_rows)
+        return Reading(network.empty_statistics(y.shape[1]) if softmax is None else softmax, total, n_rows)
 
     def read_parallel(
         self, X: NDArray, y: NDArray, weight: Array | None, n_jobs: int | None, progress: bool = False

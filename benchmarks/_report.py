@@ -1,0 +1,36 @@
+"""Results as CSV, with what is needed to get them again."""
+
+from __future__ import annotations
+
+import csv
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write(name: str, rows: list[dict]) -> None:
+    """Print rows as a table and write them to results/<name>.csv with their provenance."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    provenance = {
+        "commit": subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip(),
+        "command": " ".join(["python", *sys.argv]),
+        "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
+    width = [max(len(key), *(len(format_value(row[key])) for row in rows)) for key in rows[0]]
+    for cells in (list(rows[0]), *([format_value(value) for value in row.values()] for row in rows)):
+        print("  ".join(cell.rjust(w) for cell, w in zip(cells, width, strict=True)))
+    RESULTS.mkdir(exist_ok=True)
+    with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*rows[0], *provenance])
+        writer.writeheader()
+        writer.writerows({**row, **provenance} for row in rows)
+
+
+def format_value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

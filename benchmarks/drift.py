@@ -1,0 +1,65 @@
+"""Rounding drift: a million single-row updates against one pass over the rows.
+
+Run with ``python benchmarks/drift.py [--rows N]``. The same updates with
+float32 statistics are shown for contrast; the errors are relative to the
+largest attention output.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from _report import write
+from tqdm import tqdm
+
+from skcmanp.checkpoints import get_network, resolve_checkpoint
+from skcmanp.context import ContextState, RunningSoftmax
+from skcmanp.scaling import Scaling
+
+
+def single(softmax: RunningSoftmax) -> RunningSoftmax:
+    return RunningSoftmax(*(array.astype(np.float32) for array in vars(softmax).values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    n_rows = parser.parse_args().rows
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1.7, 1.7, size=(n_rows, 1))
+    y = np.sin(3 * x) + 0.3 * rng.normal(size=(n_rows, 1))
+    checkpoint = resolve_checkpoint("gp-1d", 1)
+    network = get_network(checkpoint, torch.device("cpu"), torch.float64)
+    scaling = Scaling(np.zeros(1), np.ones(1), np.zeros(1), np.ones(1))
+    empty = ContextState(checkpoint.name, checkpoint.fingerprint, scaling, network.empty_statistics(1))
+    stream, stream32 = empty, single(empty.softmax)
+
+    checks = [10**k for k in range(1, 7) if 10**k <= n_rows]
+    queries = np.linspace(-1.7, 1.7, 200)[:, None]
+    rows = []
+    for i in tqdm(range(n_rows), unit="row"):
+        softmax = network.read(x[i : i + 1], y[i : i + 1])
+        stream = stream.absorb(softmax, 1.0, 1)
+        stream32 = stream32.combine(single(softmax))
+        if i + 1 in checks:
+            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1]), float(i + 1), i + 1)
+            output = whole.softmax.output()
+            size = np.abs(output).max()
+            mean, std = network.predict(stream, queries)
+            whole_mean, whole_std = network.predict(whole, queries)
+            rows.append(
+                {
+                    "rows": i + 1,
+                    "float64_error": float(np.abs(stream.softmax.output() - output).max() / size),
+                    "float32_error": float(np.abs(stream32.output() - output).max() / size),
+                    "mean_error": float(np.abs(mean - whole_mean).max() / np.abs(whole_mean).max()),
+                    "std_error": float(np.abs(std - whole_std).max() / whole_std.max()),
+                }
+            )
+    write("drift", rows)
+
+
+if __name__ == "__main__":
+    main()
