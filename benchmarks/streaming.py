@@ -2,7 +2,8 @@
 
 The reference is the paper's block written down as it reads: every block
 projects the rows for itself, attention is plain products, and the latents are
-computed anew at every update, here a chunk of 1,024 rows or a single row. Run on an idle machine: ``python benchmarks/streaming.py``.
+computed anew at every update, here a chunk of 1,024 rows or a single row. Run
+on an idle machine: ``python benchmarks/streaming.py``.
 """
 
 from __future__ import annotations

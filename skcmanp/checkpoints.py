@@ -122,7 +122,7 @@ class Checkpoint:
 
     name: str
     fingerprint: str
-    payload: bytes | None = field(default=None, repr=False)
+    payload: bytes | None = field(default=None, repr=False, compare=False)
 
     def load(self) -> CMANP:
         """Read the model.

@@ -55,7 +55,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Rows read at once. It bounds the memory of `fit`, `partial_fit` and
         `predict`, and does not change results.
     device : str, default="auto"
-        "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:<index>".
+        "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:<index>". A
+        fitted estimator whose device is absent predicts on the CPU and warns.
     dtype : {"float64", "float32", "bfloat16"}, default="float64"
         Of the network. With float64 the invariances hold to 1e-9; float32 is
         about three times faster. Statistics are always float64.

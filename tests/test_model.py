@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from conftest import make_model
@@ -77,6 +80,28 @@ def test_calibration_spreads_attention_outputs():
     before = spread()
     model.calibrate([(x, y), (x[:, :3], y[:, :3])])
     assert spread() > 3 * before
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_copies_are_equal_and_separate(copied, dtype):
+    model = make_model().to(dtype).eval()
+    twin = copied(model)
+    assert twin.config == model.config
+    assert not twin.training
+    for name, weight in model.state_dict().items():
+        assert torch.equal(twin.state_dict()[name], weight)
+    with torch.no_grad():
+        twin.input_latents.add_(1)
+    assert not torch.equal(twin.input_latents, model.input_latents)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_pickles_of_cuda_models_load_on_the_cpu():
+    model = make_model().cuda()
+    assert pickle.loads(pickle.dumps(model)).input_latents.device.type == "cpu"
+    assert copy.deepcopy(model).input_latents.device.type == "cuda"
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,12 @@ class Decoder(nn.Module):
         return h + self.feedforward(h)
 
 
+def _rebuild(config: CMANPConfig, weights: dict[str, Tensor], training: bool) -> CMANP:
+    model = CMANP(config).to(weights["input_latents"].dtype)
+    model.load_state_dict(weights)
+    return model.train(training)
+
+
 class CMANP(nn.Module):
     """Constant Memory Attentive Neural Process with a Gaussian head.
 
@@ -183,6 +189,16 @@ class CMANP(nn.Module):
     def __sklearn_clone__(self) -> CMANP:
         """Let estimators that share a network keep sharing it when cloned."""
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle on the CPU, so that a pickle made beside a GPU loads without one."""
+        weights = {name: weight.detach().cpu() for name, weight in self.state_dict().items()}
+        return _rebuild, (self.config, weights, self.training)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CMANP:
+        """Copy on the same device, which pickling would not."""
+        twin = _rebuild(self.config, self.state_dict(), self.training)
+        return twin.to(self.input_latents.device)
 
     # ------------------------------------------------------------------ rows -> statistics
 
