@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skcmanp.context import ContextState, RunningSoftmax
-from skcmanp.nn.attention import KeyValue
-from skcmanp.nn.model import CMANP
+from skcmanp.nn.model import CMANP, Memory
 
 Array = NDArray[np.float64]
 
@@ -40,7 +39,7 @@ class Network:
             self._projection = self._model.row_projection()
         # Latents belong to a state, which is immutable: they live as long as it
         # does, and the estimator that holds it is not touched by predicting.
-        self._memories: weakref.WeakKeyDictionary[ContextState, list[KeyValue]] = weakref.WeakKeyDictionary()
+        self._memories: weakref.WeakKeyDictionary[ContextState, Memory] = weakref.WeakKeyDictionary()
 
     def empty_statistics(self, n_outputs: int) -> RunningSoftmax:
         """Statistics of no rows for `n_outputs` targets."""
@@ -76,7 +75,7 @@ class Network:
         if memory is None:
             attended = self._tensor(state.softmax.output())
             memory = self._memories[state] = self._model.latents_memory(attended, self._count(state))
-        n_readings = len(memory[0].k)
+        n_readings = len(memory.keys_values[0].k)
         means, stds = [], []
         for start in range(0, len(x), QUERY_ROWS):
             queries = self._padded(x[start : start + QUERY_ROWS]).expand(n_readings, -1, -1)  # (t, m, dx)

@@ -71,7 +71,7 @@ def test_nothing_keeps_an_autograd_graph(network, rows):
     x, y = rows
     network.predict(read_state(network, x, y), x)
     assert not any(p.requires_grad for p in network._model.parameters())
-    assert not any(kv.k.requires_grad for memory in network._memories.values() for kv in memory)
+    assert not any(kv.k.requires_grad for memory in network._memories.values() for kv in memory.keys_values)
 
 
 def test_statistics_are_float64_whatever_the_network(rows):

@@ -10,7 +10,8 @@ from torch.distributions import Normal
 class GaussianHead(nn.Module):
     """Independent Gaussians, a mean and a standard deviation per target dimension.
 
-    ``std = min_std + (1 - min_std) softplus(raw)``.
+    ``std = min_std + (1 - min_std) softplus(raw)``. `offset`, (B, M, dy), is added
+    to the mean.
     """
 
     def __init__(self, dim: int, dim_y: int, min_std: float) -> None:
@@ -19,6 +20,8 @@ class GaussianHead(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.linear = nn.Linear(dim, 2 * dim_y)
 
-    def forward(self, h: Tensor) -> Normal:
+    def forward(self, h: Tensor, offset: Tensor | None = None) -> Normal:
         mean, raw = self.linear(self.norm(h)).chunk(2, dim=-1)  # (B, M, dy) each
+        if offset is not None:
+            mean = mean + offset
         return Normal(mean, self.min_std + (1 - self.min_std) * F.softplus(raw), validate_args=False)

@@ -51,6 +51,10 @@ class CMANPConfig:
     fourier_scales : tuple of float, default=(0.3, 6.0)
         Standard deviation of the smoothest and of the wiggliest initial
         frequency, in radians per unit of standardised x.
+    linear_readout : bool, default=False
+        Whether the mean has a part that is linear in the features of x, with
+        coefficients read off the latents. Attention alone is slow to learn
+        products of a query with what the context says about it.
     count_input : bool, default=False
         Whether latents and queries know the effective number of rows, without
         which softmax attention cannot tell 10 rows from 10 copies of them.
@@ -80,6 +84,7 @@ class CMANPConfig:
     embed_depth: int = 4
     fourier_features: int = 0
     fourier_scales: tuple[float, float] = (0.3, 6.0)
+    linear_readout: bool = False
     count_input: bool = False
     max_count: float = 1000.0
     input_limit: float | None = None
@@ -119,6 +124,28 @@ class RowProjection(NamedTuple):
     weight: Tensor  # (2 * n_blocks * D, D): the keys of all blocks, then the values
     bias: Tensor  # (2 * n_blocks * D,)
     queries: Tensor  # (n_blocks * H, L_B, E)
+
+
+class Memory(NamedTuple):
+    """All that queries need of a context."""
+
+    keys_values: list[KeyValue]  # of every block's latents, for its decoder
+    coefficients: Tensor | None  # of the linear readout, (B, F, dy)
+
+
+class LinearReadout(nn.Module):
+    """Coefficients of the features of x, from the last block's latents."""
+
+    def __init__(self, config: CMANPConfig, dim_features: int) -> None:
+        super().__init__()
+        self.shape = (dim_features, config.dim_y)
+        self.norm = nn.LayerNorm(config.dim)
+        self.linear = nn.Linear(config.n_input_latents * config.dim, dim_features * config.dim_y)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.linear(self.norm(latents).flatten(1)).unflatten(1, self.shape)  # (B, F, dy)
 
 
 class Decoder(nn.Module):
@@ -184,6 +211,7 @@ class CMANP(nn.Module):
         decoders = nn.ModuleList(Decoder(c.dim, c.n_heads, c.dim_feedforward) for _ in range(c.n_blocks))
         self.blocks = cast(Sequence[CMAB], blocks)
         self.decoders = cast(Sequence[Decoder], decoders)
+        self.readout = LinearReadout(c, self.features.dim_out) if c.linear_readout else None
         self.head = GaussianHead(c.dim, c.dim_y, c.min_std)
 
     def __sklearn_clone__(self) -> CMANP:
@@ -292,8 +320,8 @@ class CMANP(nn.Module):
         count = count.clamp(max=self.config.max_count)
         return self.embed_count(torch.stack([count.log1p() / 4, (1 + count).rsqrt()], dim=-1)).unsqueeze(1)
 
-    def latents_memory(self, attended: Tensor, count: Tensor) -> list[KeyValue]:
-        """Keys and values that every decoder layer attends to.
+    def latents_memory(self, attended: Tensor, count: Tensor) -> Memory:
+        """The latents of all blocks, as queries need them.
 
         Parameters
         ----------
@@ -304,21 +332,21 @@ class CMANP(nn.Module):
         """
         per_block = attended.unflatten(1, (self.config.n_blocks, -1))  # (B, blocks, heads, L_B, E)
         latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
-        memory = []
+        keys_values = []
         for i, (block, decoder) in enumerate(zip(self.blocks, self.decoders, strict=True)):
             latents = block(merge_heads(per_block[:, i]), latents)  # (B, L_I, D)
-            memory.append(decoder.cross.keys_values(latents))
-        return memory
+            keys_values.append(decoder.cross.keys_values(latents))
+        return Memory(keys_values, None if self.readout is None else self.readout(latents))
 
     # ------------------------------------------------------------------ latents -> predictions
 
-    def query(self, x: Tensor, memory: list[KeyValue], count: Tensor) -> Normal:
+    def query(self, x: Tensor, memory: Memory, count: Tensor) -> Normal:
         """Predictive distribution of the targets of rows `x`, (B, M, dx) -> (B, M, dy)."""
-        h = self.embed_query(self.features(bounded(x, self.config.input_limit)))  # (B, M, D)
-        h = h + self.count_embedding(count)
-        for decoder, kv in zip(self.decoders, memory, strict=True):
+        features = self.features(bounded(x, self.config.input_limit))  # (B, M, F)
+        h = self.embed_query(features) + self.count_embedding(count)  # (B, M, D)
+        for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)
-        return self.head(h)
+        return self.head(h, None if memory.coefficients is None else features @ memory.coefficients)
 
     def forward(self, x: Tensor, y: Tensor, x_target: Tensor) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
