@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from skcmanp.nn.calibration import calibrate
 from skcmanp.nn.model import CMANP
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
 
@@ -191,7 +192,7 @@ def meta_train(
         start, seconds = saved["step"], saved["seconds"]
     else:
         calibration = (tasks.sample(options.batch_size, task_generator(-i)) for i in range(1, 17))
-        model.calibrate([(batch.x.to(device), batch.y.to(device)) for batch in calibration])
+        calibrate(model, [(batch.x.to(device), batch.y.to(device)) for batch in calibration])
 
     log: list[dict[str, float]] = []
     window: list[float] = []

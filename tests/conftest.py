@@ -6,6 +6,7 @@ import torch
 from hypothesis import settings
 
 from skcmanp import CMANP, CMANPConfig
+from skcmanp.nn.calibration import calibrate
 
 # Examples are the same on every run, and slow ones are no failure: machines are shared.
 settings.register_profile("skcmanp", deadline=None, derandomize=True, max_examples=30)
@@ -31,7 +32,7 @@ def make_model(seed=0, **changes):
     torch.manual_seed(seed)
     model = CMANP(CMANPConfig(**config))
     x, y = torch.randn(8, 32, config["dim_x"]), torch.randn(8, 32, config.get("dim_y", 1))
-    model.calibrate([(x, y)])
+    calibrate(model, [(x, y)])
     return model
 
 

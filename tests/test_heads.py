@@ -1,6 +1,6 @@
 import torch
 
-from skcmanp.nn.heads import GaussianHead
+from skcmanp.nn.heads import GaussianHead, LinearReadout
 
 
 def test_std_has_its_floor_and_means_are_free():
@@ -13,3 +13,17 @@ def test_std_has_its_floor_and_means_are_free():
     assert distribution.stddev.min() < 0.051
     assert distribution.stddev.max() > 100
     assert distribution.mean.abs().max() > 100
+
+
+def test_offsets_shift_the_mean_alone():
+    head = GaussianHead(8, 2, min_std=0.05)
+    h, offset = torch.randn(4, 5, 8), torch.randn(4, 5, 2)
+    torch.testing.assert_close(head(h, offset).mean, head(h).mean + offset)
+    assert torch.equal(head(h, offset).stddev, head(h).stddev)
+
+
+def test_linear_readout_starts_at_zero():
+    readout = LinearReadout(n_latents=3, dim=8, dim_features=5, dim_y=2)
+    coefficients = readout(torch.randn(4, 3, 8))
+    assert coefficients.shape == (4, 5, 2)
+    assert (coefficients == 0).all()

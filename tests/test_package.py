@@ -19,6 +19,7 @@ LAYERS = [
     {"nn.attention", "nn.embedding", "nn.heads"},
     {"nn.cmab"},
     {"nn.model"},
+    {"nn.calibration"},
     {"inference"},
     {"checkpoints"},
     {"parallel"},

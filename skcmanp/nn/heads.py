@@ -1,4 +1,4 @@
-"""Predictive heads: from a query's encoding to a distribution over its target."""
+"""Predictive heads: from a query's encoding, and the latents, to a distribution over its target."""
 
 from __future__ import annotations
 
@@ -25,3 +25,22 @@ class GaussianHead(nn.Module):
         if offset is not None:
             mean = mean + offset
         return Normal(mean, self.min_std + (1 - self.min_std) * F.softplus(raw), validate_args=False)
+
+
+class LinearReadout(nn.Module):
+    """Coefficients of the features of x, from the latents, (B, L_I, D) -> (B, F, dy).
+
+    The product of features and coefficients is a part of the mean. They start
+    at zero.
+    """
+
+    def __init__(self, n_latents: int, dim: int, dim_features: int, dim_y: int) -> None:
+        super().__init__()
+        self.shape = (dim_features, dim_y)
+        self.norm = nn.LayerNorm(dim)
+        self.linear = nn.Linear(n_latents * dim, dim_features * dim_y)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.linear(self.norm(latents).flatten(1)).unflatten(1, self.shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -23,7 +22,7 @@ from skcmanp.nn.attention import (
 )
 from skcmanp.nn.cmab import CMAB
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
-from skcmanp.nn.heads import GaussianHead
+from skcmanp.nn.heads import GaussianHead, LinearReadout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,21 +132,6 @@ class Memory(NamedTuple):
     coefficients: Tensor | None  # of the linear readout, (B, F, dy)
 
 
-class LinearReadout(nn.Module):
-    """Coefficients of the features of x, from the last block's latents."""
-
-    def __init__(self, config: CMANPConfig, dim_features: int) -> None:
-        super().__init__()
-        self.shape = (dim_features, config.dim_y)
-        self.norm = nn.LayerNorm(config.dim)
-        self.linear = nn.Linear(config.n_input_latents * config.dim, dim_features * config.dim_y)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.linear(self.norm(latents).flatten(1)).unflatten(1, self.shape)  # (B, F, dy)
-
-
 class Decoder(nn.Module):
     """One query layer: attends to the latents of one block."""
 
@@ -211,7 +195,9 @@ class CMANP(nn.Module):
         decoders = nn.ModuleList(Decoder(c.dim, c.n_heads, c.dim_feedforward) for _ in range(c.n_blocks))
         self.blocks = cast(Sequence[CMAB], blocks)
         self.decoders = cast(Sequence[Decoder], decoders)
-        self.readout = LinearReadout(c, self.features.dim_out) if c.linear_readout else None
+        self.readout: LinearReadout | None = None
+        if c.linear_readout:
+            self.readout = LinearReadout(c.n_input_latents, c.dim, self.features.dim_out, c.dim_y)
         self.head = GaussianHead(c.dim, c.dim_y, c.min_std)
 
     def __sklearn_clone__(self) -> CMANP:
@@ -240,7 +226,8 @@ class CMANP(nn.Module):
             queries=torch.cat([block.queries() for block in self.blocks]),
         )
 
-    def _rows_keys_values(self, x: Tensor, y: Tensor, projection: RowProjection) -> tuple[Tensor, Tensor]:
+    def rows_keys_values(self, x: Tensor, y: Tensor, projection: RowProjection) -> tuple[Tensor, Tensor]:
+        """Keys and values of rows for the heads of all blocks, (B, N, dx) -> (B, H, N, E) each."""
         limit = self.config.input_limit
         features = self.features(bounded(x, limit))  # (B, N, F)
         tokens = self.norm_row(self.embed_row(features, bounded(y, limit)))  # (B, N, D)
@@ -259,53 +246,13 @@ class CMANP(nn.Module):
         projection : RowProjection
         log_weight : Tensor (N,), optional
         """
-        k, v = self._rows_keys_values(x, y, projection)
+        k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(k), -1, -1, -1)
         return read_statistics(queries, k, v, log_weight)
 
-    @torch.no_grad()
-    def calibrate(self, batches: Sequence[tuple[Tensor, Tensor]], logit_std: float = 1.5) -> None:
-        """Scale the initial weights by what the rows of some tasks look like.
-
-        Means over rows differ little from task to task beside their common
-        part, so a fresh network hardly sees its context and learns slowly.
-        Queries are scaled to logits of the given standard deviation, and the
-        projections of the attention outputs to unit variance across tasks.
-        The architecture is untouched.
-
-        Parameters
-        ----------
-        batches : sequence of (x, y)
-            Contexts (B, N, dx) and (B, N, dy); those with fewer than 8 rows
-            are passed over.
-        logit_std : float, default=1.5
-        """
-        batches = [(x, y) for x, y in batches if x.shape[1] >= 8]
-        n_blocks = self.config.n_blocks
-        projection = self.row_projection()
-        stds = []
-        for x, y in batches:
-            k, _ = self._rows_keys_values(x, y, projection)
-            z = projection.queries @ k.transpose(-1, -2) / math.sqrt(k.shape[-1])  # (B, H, L_B, N)
-            stds.append(z.std(-1).mean((0, 2)).view(n_blocks, -1).mean(1))
-        for block, std in zip(self.blocks, torch.stack(stds).median(0).values, strict=True):
-            block.query.weight.mul_(logit_std / std)
-            block.query.bias.mul_(logit_std / std)
-
-        projection = self.row_projection()
-        means, stds = [], []
-        for x, y in batches:
-            attended = self._attend(x, y, projection).unflatten(1, (n_blocks, -1))
-            means.append(attended.mean((0, 3)).flatten(1))  # (blocks, D)
-            stds.append(attended.std(0).mean(2).flatten(1))  # (blocks, D)
-        mean, std = torch.stack(means).mean(0), torch.stack(stds).median(0).values
-        for i, block in enumerate(self.blocks):
-            block.out.weight.div_(std[i].clamp(min=1e-4))
-            block.out.bias.sub_(block.out.weight @ mean[i])
-
-    def _attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
+    def attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
         """Attention output of all blocks over the rows, with autograd, (B, H, L_B, E)."""
-        k, v = self._rows_keys_values(x, y, projection)
+        k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(x), -1, -1, -1)
         if not x.shape[1]:
             return torch.zeros_like(queries)
@@ -363,6 +310,6 @@ class CMANP(nn.Module):
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
-        attended = self._attend(x, y, self.row_projection())  # (B, H, L_B, E)
+        attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
         count = x.new_full((len(x),), float(x.shape[1]))
         return self.query(x_target, self.latents_memory(attended, count), count)
