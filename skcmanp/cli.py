@@ -130,6 +130,7 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
     card = {
         "name": recipe.name,
         "description": recipe.description,
+        "limits": recipe.limits,
         "recipe": recipe.source,
         "n_features": recipe.config.dim_x,
         "n_context": list(recipe.tasks.n_context),
@@ -171,7 +172,7 @@ def card_markdown(card: dict[str, Any]) -> str:
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     recipe = f"Made by `skcmanp train recipes/{card['name']}.toml`."
-    return f"# {card['name']}\n\n{card['description']}. {recipe}\n\n| | |\n|---|---|\n{table}\n"
+    return f"# {card['name']}\n\n{card['description']}. {recipe}\n\n| | |\n|---|---|\n{table}\n\n{card['limits']}\n"
 
 
 def _commit() -> str:

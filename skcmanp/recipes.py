@@ -20,7 +20,8 @@ class Recipe:
 
     Parameters
     ----------
-    name, description : str
+    name, description, limits : str
+        What it is called, what it is for, and where it fails.
     config : CMANPConfig
     tasks : FunctionTasks
     training : TrainingOptions
@@ -30,6 +31,7 @@ class Recipe:
 
     name: str
     description: str
+    limits: str
     config: CMANPConfig
     tasks: FunctionTasks
     training: TrainingOptions
@@ -42,7 +44,7 @@ def load_recipe(path: str | Path) -> Recipe:
     Parameters
     ----------
     path : path
-        TOML file with the keys ``name`` and ``description`` and the tables
+        TOML file with the keys ``name``, ``description`` and ``limits`` and the tables
         ``model`` (keys of `CMANPConfig`), ``tasks`` (arguments of
         `FunctionTasks`, with ``priors`` as a list of tables with a ``kind``)
         and ``training`` (keys of `TrainingOptions`).
@@ -61,7 +63,7 @@ def load_recipe(path: str | Path) -> Recipe:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not a TOML file: {error}.") from error
-    expected = {"name", "description", "model", "tasks", "training"}
+    expected = {"name", "description", "limits", "model", "tasks", "training"}
     if set(source) != expected:
         raise ValueError(
             f"{path} must have exactly the keys {sorted(expected)}; "
@@ -72,6 +74,7 @@ def load_recipe(path: str | Path) -> Recipe:
         return Recipe(
             name=source["name"],
             description=source["description"],
+            limits=source["limits"],
             config=config,
             tasks=_function_tasks(source["tasks"], config.dim_x),
             training=TrainingOptions(**source["training"]),

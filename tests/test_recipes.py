@@ -9,6 +9,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 TEXT = """
 name = "small"
 description = "For tests"
+limits = "Everything else"
 [model]
 dim_x = 2
 dim = 16
