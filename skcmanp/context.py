@@ -19,9 +19,17 @@ from skcmanp.scaling import Scaling
 
 Array = NDArray[np.float64]
 
-# After rows are forgotten, the share of what was ever read that must be left at
-# every query: rounding errors are relative to the former, accuracy to the latter.
-SMALLEST_REMAINDER = 1e-8
+DOUBLE = float(np.finfo(np.float64).eps)
+
+
+def smallest_remainder(eps: float) -> float:
+    """The share of all that was ever read that must be left at a query after rows are forgotten.
+
+    Rounding errors are relative to what was read and accuracy to what is left,
+    so this keeps half of the digits of a network that rounds to `eps`.
+    """
+    return math.sqrt(eps)
+
 
 _FORMAT = "skcmanp.context.1"
 
@@ -57,8 +65,8 @@ class RunningSoftmax:
         o += other.o * b[..., None]
         return RunningSoftmax(m, self.s * a + other.s * b, o, self.peak * a + other.peak * b)
 
-    def subtract(self, other: RunningSoftmax) -> RunningSoftmax:
-        """The statistics of the rows that are not in `other`.
+    def subtract(self, other: RunningSoftmax, eps: float = DOUBLE) -> RunningSoftmax:
+        """The statistics of the rows that are not in `other`, known to a precision of `eps`.
 
         Raises
         ------
@@ -68,17 +76,18 @@ class RunningSoftmax:
         m, a, b = self._common_reference(other)
         s = self.s * a - other.s * b
         peak = self.peak * a
-        if (s < SMALLEST_REMAINDER * peak).any():
+        if (s < smallest_remainder(eps) * peak).any():
             raise ValueError(
                 "Too little would be left of the context to be accurate: either rows are forgotten that "
                 "were never read (or with more weight), or nearly everything is. Fit the remaining rows anew."
             )
         return RunningSoftmax(m, s, self.o * a[..., None] - other.o * b[..., None], peak)
 
-    def matches(self, other: RunningSoftmax) -> bool:
+    def matches(self, other: RunningSoftmax, eps: float = DOUBLE) -> bool:
         """Whether both are statistics of the same rows, up to rounding."""
         _, a, b = self._common_reference(other)
-        return bool((np.abs(self.s * a - other.s * b) <= SMALLEST_REMAINDER * self.peak * a).all())
+        difference = np.abs(self.s * a - other.s * b)
+        return bool((difference <= smallest_remainder(eps) * self.peak * a).all())
 
     def decay(self, gamma: float) -> RunningSoftmax:
         """All weights multiplied by `gamma` > 0; exact, and never underflows."""
@@ -174,8 +183,10 @@ class ContextState:
                 "emptied by `decay(0)`."
             )
 
-    def subtract(self, softmax: RunningSoftmax, weight: float, n_rows: int) -> ContextState:
+    def subtract(self, softmax: RunningSoftmax, weight: float, n_rows: int, eps: float = DOUBLE) -> ContextState:
         """The state as if rows with these statistics had never been read.
+
+        `eps` is the relative precision of the network that read them.
 
         Raises
         ------
@@ -189,12 +200,14 @@ class ContextState:
                 f"{self.weight:g} are remembered."
             )
         if n_rows == self.n_rows and left <= 1e-9 * self.weight:
-            if not self.softmax.matches(softmax):
+            if not self.softmax.matches(softmax, eps):
                 raise ValueError(
                     f"Cannot forget these {n_rows} rows: they are not the {self.n_rows} that are remembered."
                 )
             return self.decay(0.0)
-        return replace(self, softmax=self.softmax.subtract(softmax), weight=max(left, 0.0), n_rows=self.n_rows - n_rows)
+        return replace(
+            self, softmax=self.softmax.subtract(softmax, eps), weight=max(left, 0.0), n_rows=self.n_rows - n_rows
+        )
 
     def decay(self, gamma: float) -> ContextState:
         """All weights multiplied by `gamma`, from 0 (an empty context) to 1."""

@@ -226,7 +226,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         reading, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)
-        self.context_ = self.context_.subtract(*reading)
+        self.context_ = self.context_.subtract(*reading, eps=torch.finfo(DTYPES[self.dtype]).eps)
         return self
 
     def merge(self, other: CMANPRegressor | ContextState) -> Self:

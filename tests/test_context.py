@@ -101,6 +101,17 @@ def test_subtract_refuses_what_rounding_has_swallowed():
         small.subtract(large)
 
 
+def test_coarser_networks_must_leave_more():
+    z, v, w = rows(0, 5, 1.0)
+    small, large = statistics(z - 12, v, w), statistics(z, v, w)
+    both = small.combine(large)
+    assert_close(both.subtract(large), small, 1e-8)
+    with pytest.raises(ValueError, match="Too little"):
+        both.subtract(large, eps=1.2e-7)
+    assert large.matches(statistics(z, v, w * (1 + 1e-6)), eps=1.2e-7)
+    assert not large.matches(statistics(z, v, w * (1 + 1e-6)))
+
+
 def test_accuracy_is_tracked_over_many_forgets():
     """Each step keeps half; the guard must count from the largest context, not the last."""
     z, v, w = rows(0, 1, 0.0)

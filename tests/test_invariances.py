@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes
 
 from skcmanp import CMANPRegressor, ContextState
-from skcmanp.context import SMALLEST_REMAINDER
+from skcmanp.context import DOUBLE, smallest_remainder
 
 MODEL = make_model()
 MAGNITUDES = st.sampled_from([1e-30, 1.0, 1e30])
@@ -136,7 +136,7 @@ def test_p6_forgotten_rows_were_never_read(table, checkpoint, weighted):
     except ValueError:
         # Refused: then some query was all but deaf to the rows that stay, and only then.
         a, b = kept.context_.softmax, both.context_.softmax
-        assert (a.s * np.exp(a.m - b.m) / b.s).min() < 1.01 * SMALLEST_REMAINDER
+        assert (a.s * np.exp(a.m - b.m) / b.s).min() < 1.01 * smallest_remainder(DOUBLE)
         assert both.n_samples_seen_ == len(X)
     else:
         assert_same_predictions(both, kept, X, rtol=1e-6)
@@ -235,6 +235,18 @@ def test_float32_agrees_to_single_precision(table, checkpoint):
         pieces.partial_fit(X[rows], y[rows])
     assert_same_predictions(whole, pieces, X, rtol=1e-4)
     assert_same_predictions(reference, whole, X, rtol=1e-4)
+
+
+def test_forgetting_in_float32_keeps_half_of_the_digits():
+    X, y = load_diabetes(return_X_y=True)
+    parameters = {"x_bounds": (-0.2, 0.2), "y_bounds": (25, 350), "dtype": "float32"}
+    kept = CMANPRegressor(**parameters).fit(X[200:], y[200:])
+    both = copy.deepcopy(kept).partial_fit(X[:200], y[:200])
+    for row in range(200):
+        both.forget(X[row : row + 1], y[row : row + 1])
+    assert_same_predictions(both, kept, X, rtol=1e-3)
+    with pytest.raises(ValueError, match="Too little would be left"):
+        both.forget(X[200:-1], y[200:-1], np.full(241, 242 / 241 - 1e-6))
 
 
 def test_bfloat16_is_coarse_but_right(table):
