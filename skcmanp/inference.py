@@ -63,8 +63,7 @@ class Network:
             x_chunk = self._padded(x[rows]).expand(len(y_chunk), -1, -1)  # (t, n, dx)
             log_weight = None if weight is None else self._tensor(np.log(weight[rows]))
             m, s, o = self._model.read(x_chunk, y_chunk, self._projection, log_weight)
-            s64 = _numpy(s)
-            chunk = RunningSoftmax(_numpy(m), s64, _numpy(o), s64)
+            chunk = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
             total = chunk if total is None else total.combine(chunk)
         return self.empty_statistics(y.shape[1]) if total is None else total
 
