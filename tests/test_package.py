@@ -25,6 +25,7 @@ LAYERS = [
     {"parallel"},
     {"regressor"},
     {"tasks.base"},
+    {"tasks.kernels", "tasks.datasets"},
     {"tasks.gp"},
     {"tasks.tabular"},
     {"tasks"},

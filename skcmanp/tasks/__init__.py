@@ -1,16 +1,20 @@
 """Generators of meta-training tasks.
 
-A generator draws batches of tasks (`base.TaskGenerator`); `FunctionTasks`
-makes one of priors over functions (`base.FunctionPrior`).
+A generator draws batches of tasks (`base.TaskGenerator`). `FunctionTasks`
+makes one of priors over functions (`base.FunctionPrior`), `GPTasks` draws
+Gaussian processes exactly, and `DatasetTasks` splits the user's own data.
 """
 
 from skcmanp.tasks.base import FunctionPrior, FunctionTasks, TaskBatch, TaskGenerator
-from skcmanp.tasks.gp import RandomGP
+from skcmanp.tasks.datasets import DatasetTasks
+from skcmanp.tasks.gp import GPTasks, RandomGP
 from skcmanp.tasks.tabular import RandomLinear, RandomMLP
 
 __all__ = [
+    "DatasetTasks",
     "FunctionPrior",
     "FunctionTasks",
+    "GPTasks",
     "RandomGP",
     "RandomLinear",
     "RandomMLP",

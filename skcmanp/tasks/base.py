@@ -42,6 +42,11 @@ class FunctionPrior(Protocol):
         ...
 
 
+def uniform(low: float, high: float, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Uniform draws between `low` and `high`."""
+    return low + (high - low) * torch.rand(tuple(shape), generator=generator)
+
+
 def log_uniform(low: float, high: float, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Log-uniform draws between `low` and `high`."""
     u = torch.rand(tuple(shape), generator=generator)

@@ -1,13 +1,119 @@
-"""Functions of Gaussian processes, by random Fourier features."""
+"""Functions of Gaussian processes: exact, and by random Fourier features."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skcmanp.tasks.base import log_uniform
+from skcmanp.tasks.base import TaskBatch, log_uniform, uniform, uniform_int
+from skcmanp.tasks.kernels import Kernel, draw_kernel, parse
+
+
+class GPDraw(NamedTuple):
+    """Tasks and the processes that they were drawn from."""
+
+    batch: TaskBatch
+    kernel: Kernel
+    noise: Tensor  # standard deviation, (B, 1, 1), float64
+
+
+class GPTasks:
+    """Exact draws of Gaussian processes, at O(N^3) cost and without any scaling.
+
+    The defaults are the meta-regression protocol of the neural-process papers
+    as their code has it: RBF kernels on [-2, 2] with length-scales of 0.1 to
+    0.6, scales of 0.1 to 1 and noise of 0.02; 3 to 46 context rows, and 3 or
+    more targets, of at most 49 rows together. Tasks are drawn on the CPU in
+    float64 and rounded to float32, so a seed gives the same tasks on every
+    device.
+
+    Parameters
+    ----------
+    kernel : str, default="rbf"
+        Sums and products of "rbf", "matern12", "matern32", "matern52" and
+        "periodic", such as "rbf * periodic + matern12". Every factor has its
+        own length-scale and period, every term its own scale.
+    dim_x : int, default=1
+    lengthscale, scale, period : tuple of float
+        Ranges of the hyperparameters, uniform, in units of x and y.
+    noise : tuple of float, default=(0.02, 0.02)
+        Range of the noise's standard deviation, log-uniform.
+    x_range : tuple of float, default=(-2, 2)
+        Features are uniform between these.
+    n_context : tuple of int, default=(3, 46)
+        Range of the number of context rows, uniform; it may start at 0.
+    min_target, max_rows : int, default=3 and 49
+        Targets number from `min_target` to what `max_rows` leaves, uniform.
+
+    Raises
+    ------
+    ValueError
+        If the kernel has an unknown name, or no room is left for targets.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcmanp.tasks import GPTasks
+    >>> batch = GPTasks("matern52").sample(16, torch.Generator().manual_seed(0))
+    >>> batch.x.shape[0], batch.x.shape[1] + batch.x_target.shape[1] <= 49
+    (16, True)
+    """
+
+    # Keeps the Cholesky factor of nearly equal rows real.
+    jitter = 1e-9
+
+    def __init__(
+        self,
+        kernel: str = "rbf",
+        dim_x: int = 1,
+        lengthscale: tuple[float, float] = (0.1, 0.6),
+        scale: tuple[float, float] = (0.1, 1.0),
+        period: tuple[float, float] = (0.5, 2.0),
+        noise: tuple[float, float] = (0.02, 0.02),
+        x_range: tuple[float, float] = (-2.0, 2.0),
+        n_context: tuple[int, int] = (3, 46),
+        min_target: int = 3,
+        max_rows: int = 49,
+    ) -> None:
+        parse(kernel)
+        if n_context[1] + min_target > max_rows:
+            raise ValueError(
+                f"max_rows={max_rows} leaves no room for min_target={min_target} targets beside "
+                f"n_context={n_context} rows."
+            )
+        self.kernel = kernel
+        self.dim_x = dim_x
+        self.lengthscale = lengthscale
+        self.scale = scale
+        self.period = period
+        self.noise = noise
+        self.x_range = x_range
+        self.n_context = n_context
+        self.min_target = min_target
+        self.max_rows = max_rows
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
+        """Draw a batch of tasks."""
+        return self.draw(batch_size, generator).batch
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> GPDraw:
+        """Draw a batch of tasks with the kernel and noise behind it, for oracles."""
+        n_context = uniform_int(*self.n_context, generator)
+        n_target = uniform_int(self.min_target, self.max_rows - n_context, generator)
+        n_rows = n_context + n_target
+        kernel = draw_kernel(self.kernel, batch_size, self.lengthscale, self.scale, self.period, generator)
+        noise = log_uniform(*self.noise, (batch_size, 1, 1), generator).double()
+
+        x = uniform(*self.x_range, (batch_size, n_rows, self.dim_x), generator)
+        covariance = kernel(x.double(), x.double())  # (B, N, N)
+        covariance = covariance + (noise.square() + self.jitter) * torch.eye(n_rows, dtype=torch.float64)
+        normal = torch.randn((batch_size, n_rows, 1), generator=generator).double()
+        y = (torch.linalg.cholesky(covariance) @ normal).float()
+        (x, x_target), (y, y_target) = (t.tensor_split([n_context], dim=1) for t in (x, y))
+        return GPDraw(TaskBatch(x, y, x_target, y_target), kernel, noise)
 
 
 def random_relevance(batch_size: int, n_features: int, generator: torch.Generator) -> Tensor:
