@@ -1,4 +1,4 @@
-"""Command line: ``skcmanp info`` and ``skcmanp train RECIPE``."""
+"""Command line: ``skcmanp info``, ``skcmanp train RECIPE`` and ``skcmanp evaluate CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import skcmanp
 from skcmanp.checkpoints import WEIGHTS, checkpoint_bytes, load_checkpoint, save_checkpoint, shipped_checkpoints
 from skcmanp.devices import resolve_device
 from skcmanp.nn.model import CMANP
-from skcmanp.recipes import Recipe, load_recipe
+from skcmanp.recipes import Recipe, load_recipe, parse_recipe
 from skcmanp.training import evaluate, meta_train
 
 
@@ -48,12 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
     train.add_argument("--threads", type=int, help="CPU threads")
 
+    evaluate_ = commands.add_parser("evaluate", help="evaluate a checkpoint on held-out tasks")
+    evaluate_.add_argument("checkpoint", help="name of a shipped checkpoint, or a safetensors file")
+    evaluate_.add_argument("--recipe", type=Path, help="draw the tasks of this recipe instead of the checkpoint's own")
+    evaluate_.add_argument("--batches", type=int, default=100, help="number of batches of tasks (default: 100)")
+    evaluate_.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
+
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "info":
             _info(arguments.checkpoint)
-        else:
+        elif arguments.command == "train":
             _train(arguments)
+        else:
+            _evaluate(arguments)
     except (FileNotFoundError, FileExistsError, ValueError) as error:
         print(f"skcmanp {arguments.command}: {error}", file=sys.stderr)
         return 2
@@ -101,6 +109,23 @@ def _train(arguments: argparse.Namespace) -> None:
     meta_train(model, recipe.tasks, recipe.training, state_path=state_path, log_path=output / "log.jsonl")
     path = export(model, recipe, output, torch.load(state_path, weights_only=True)["seconds"])
     print(f"{path} and its card {path.with_suffix('.md')} are written.")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    path = shipped_checkpoints().get(arguments.checkpoint, Path(arguments.checkpoint))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{arguments.checkpoint!r} is neither a shipped checkpoint ({', '.join(shipped_checkpoints())}) nor a file."
+        )
+    model, card = load_checkpoint(path)
+    if arguments.recipe is None and "recipe" not in card:
+        raise ValueError(f"The checkpoint {str(path)!r} has no recipe in its card; give one with --recipe.")
+    recipe = parse_recipe(card["recipe"], str(path)) if arguments.recipe is None else load_recipe(arguments.recipe)
+    model = model.to(resolve_device(arguments.device))
+    result = evaluate(model, recipe.tasks, arguments.batches, recipe.training.batch_size)
+    print(f"{path.stem} on {arguments.batches * recipe.training.batch_size:,} tasks of {recipe.name}:")
+    print(f"  log-likelihood {result['log_likelihood']:.4f} ± {result['standard_error']:.4f} nats per target")
+    print(f"  coverage of 90 % intervals {result['coverage_90']:.3f}")
 
 
 def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:

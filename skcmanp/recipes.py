@@ -63,10 +63,28 @@ def load_recipe(path: str | Path) -> Recipe:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not a TOML file: {error}.") from error
+    return parse_recipe(source, str(path))
+
+
+def parse_recipe(source: dict[str, Any], origin: str) -> Recipe:
+    """Validate a recipe that is already a dict, such as the one in a checkpoint's card.
+
+    Parameters
+    ----------
+    source : dict
+        As in `load_recipe`.
+    origin : str
+        Where it comes from, for error messages.
+
+    Raises
+    ------
+    ValueError
+        If a key is missing or unknown.
+    """
     expected = {"name", "description", "limits", "model", "tasks", "training"}
     if set(source) != expected:
         raise ValueError(
-            f"{path} must have exactly the keys {sorted(expected)}; "
+            f"{origin} must have exactly the keys {sorted(expected)}; "
             f"missing {sorted(expected - set(source))}, unknown {sorted(set(source) - expected)}."
         )
     try:
@@ -81,7 +99,7 @@ def load_recipe(path: str | Path) -> Recipe:
             source=source,
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{origin}: {error}") from error
 
 
 def _function_tasks(table: dict[str, Any], dim_x: int) -> FunctionTasks:

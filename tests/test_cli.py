@@ -59,9 +59,28 @@ def test_train_writes_a_checkpoint_that_the_estimator_uses(tmp_path, table, caps
     assert len((output / "log.jsonl").read_text().splitlines()) == 4
 
 
+def test_evaluate_repeats_the_cards_figures(capsys):
+    assert main(["evaluate", "gp-1d", "--batches", "2", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("gp-1d on 64 tasks of gp-1d:")
+    card = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["gp-1d"])[1]
+    likelihood = float(out.split("log-likelihood ")[1].split()[0])
+    assert abs(likelihood - card["evaluation"]["log_likelihood"]) < 1
+
+
+def test_evaluate_takes_files_and_recipes(tmp_path, model, capsys):
+    skcmanp.save_checkpoint(model, path := tmp_path / "mine.safetensors")
+    assert main(["evaluate", str(path)]) == 2
+    assert "has no recipe in its card; give one with --recipe" in capsys.readouterr().err
+    recipe = write(tmp_path, SMALL.replace("dim_x = 2", "dim_x = 3"))
+    assert main(["evaluate", str(path), "--recipe", str(recipe), "--batches", "2", "--device", "cpu"]) == 0
+    assert "mine on 8 tasks of small" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["evaluate", "absent"], "'absent' is neither a shipped checkpoint (gp-1d, tabular) nor a file"),
         (["train", "absent.toml"], "There is no recipe absent.toml"),
         (["train", "{recipe}", "--device", "gpu"], "device='gpu' must be"),
     ],
