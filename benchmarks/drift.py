@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     n_rows = parser.parse_args().rows
+    torch.set_num_threads(1)  # a row is too little work for more
     rng = np.random.default_rng(0)
     x = rng.uniform(-1.7, 1.7, size=(n_rows, 1))
     y = np.sin(3 * x) + 0.3 * rng.normal(size=(n_rows, 1))
