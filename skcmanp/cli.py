@@ -182,7 +182,7 @@ def card_markdown(card: dict[str, Any]) -> str:
     evaluation = card["evaluation"]
     priors = ", ".join(prior["kind"] for prior in card["recipe"]["tasks"]["priors"])
     rows = {
-        "features": f"1 to {card['n_features']}",
+        "features": "1" if card["n_features"] == 1 else f"1 to {card['n_features']}",
         "context rows in training": "{} to {}, and none".format(*card["n_context"]),
         "priors": priors,
         "noise / signal": "{} to {}".format(*card["noise"]),
@@ -192,7 +192,7 @@ def card_markdown(card: dict[str, Any]) -> str:
         "log-likelihood": f"{evaluation['log_likelihood']:.3f} ± {evaluation['standard_error']:.3f} nats per target, "
         f"on {card['evaluation_tasks']:,} held-out tasks of its prior",
         "coverage of 90 % intervals": f"{evaluation['coverage_90']:.3f}",
-        "cost of float16 storage": f"{card['float16_loss']:.5f} nats",
+        "cost of float16 storage": f"{card['float16_loss']:.1e} nats",
         "licence": card["licence"],
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
