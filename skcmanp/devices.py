@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str, *, or_cpu: bool = False) -> torch.device:
     """The torch device that a `device` parameter means; "auto" prefers CUDA.
+
+    With `or_cpu`, an absent CUDA device is replaced by the CPU, with a warning:
+    a model fitted on a GPU must predict on a machine without one.
 
     Raises
     ------
@@ -24,8 +29,9 @@ def resolve_device(device: str) -> torch.device:
     if resolved.type not in ("cpu", "cuda"):
         raise ValueError(f"device={device!r} must be 'auto', 'cpu', 'cuda' or 'cuda:<index>'.")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; "
-            f"use device='auto' or device='cpu'."
-        )
+        absent = f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices"
+        if not or_cpu:
+            raise ValueError(f"{absent}; use device='auto' or device='cpu'.")
+        warnings.warn(f"{absent}; predicting on the CPU.", stacklevel=2)
+        return torch.device("cpu")
     return resolved

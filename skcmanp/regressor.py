@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -19,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skcmanp.checkpoints import Checkpoint, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
-from skcmanp.inference import Network
 from skcmanp.nn.model import CMANP
 from skcmanp.parallel import Reader, Reading
 from skcmanp.scaling import Scaling
@@ -342,7 +340,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _choose_checkpoint(self) -> None:
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_)
-        config = self._network().config
+        config = get_network(self.checkpoint_, resolve_device(self.device), DTYPES[self.dtype]).config
         if self.n_features_in_ > config.dim_x:
             raise ValueError(
                 f"X has {self.n_features_in_} features, but checkpoint {self.checkpoint_.name!r} knows at most "
@@ -442,7 +440,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Mean and standard deviation in y's units and shape."""
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype="numeric")
-        network, scaling = self._network(), self.context_.scaling
+        network = get_network(self.checkpoint_, resolve_device(self.device, or_cpu=True), DTYPES[self.dtype])
+        scaling = self.context_.scaling
         means, stds = [], []
         for start in range(0, len(rows), self.chunk_size):
             chunk = rows[start : start + self.chunk_size].astype(np.float64, copy=False)
@@ -451,14 +450,3 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             stds.append(std)
         mean, std = np.concatenate(means), np.concatenate(stds)
         return (mean[:, 0], std[:, 0]) if self._y_is_1d else (mean, std)
-
-    def _network(self) -> Network:
-        try:
-            device = resolve_device(self.device)
-        except ValueError as error:
-            if not hasattr(self, "context_"):
-                raise
-            # A model fitted on a GPU must predict on a machine without one.
-            warnings.warn(f"{error} Predicting on the CPU.", stacklevel=4)
-            device = torch.device("cpu")
-        return get_network(self.checkpoint_, device, DTYPES[self.dtype])

@@ -22,3 +22,12 @@ def test_absent_devices_are_counted(monkeypatch):
     assert resolve_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(ValueError, match=r"device='cuda:1': this machine has 1 CUDA devices; use device='auto'"):
         resolve_device("cuda:1")
+
+
+def test_absent_devices_can_become_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.warns(UserWarning, match="device='cuda:1'.*predicting on the CPU"):
+        assert resolve_device("cuda:1", or_cpu=True) == torch.device("cpu")
+    assert resolve_device("cuda:0", or_cpu=True) == torch.device("cuda:0")
+    with pytest.raises(ValueError, match="must be 'auto'"):
+        resolve_device("gpu", or_cpu=True)

@@ -376,8 +376,12 @@ def test_estimators_of_absent_devices_predict_on_the_cpu(table):
     expected = reg.predict(X)
     reg.device = "cuda:63"
     loaded = pickle.loads(pickle.dumps(reg))
-    with pytest.warns(UserWarning, match="device='cuda:63'.*Predicting on the CPU"):
+    with pytest.warns(UserWarning, match="device='cuda:63'.*predicting on the CPU"):
         assert np.array_equal(loaded.predict(X), expected)
+    assert_refused(loaded, lambda: loaded.fit(X, y), "device='cuda:63': this machine has")
+    assert_refused(loaded, lambda: loaded.partial_fit(X, y), "use device='auto'")
+    loaded.device = "gpu"
+    assert_refused(loaded, lambda: loaded.predict(X), "device='gpu' must be")
 
 
 @pytest.mark.gpu
