@@ -1,0 +1,1 @@
+"""The network: attention statistics, blocks, embedders, heads, and the model that joins them."""
