@@ -91,7 +91,7 @@ def load_checkpoint(source: str | Path | bytes) -> tuple[CMANP, dict[str, Any]]:
     >>> from skcmanp import load_checkpoint, shipped_checkpoints
     >>> model, card = load_checkpoint(shipped_checkpoints()["tabular"])
     >>> model.config.dim_x
-    16
+    32
     """
     what = "The checkpoint" if isinstance(source, bytes) else f"The checkpoint {str(source)!r}"
     data = source if isinstance(source, bytes) else Path(source).read_bytes()

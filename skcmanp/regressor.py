@@ -221,6 +221,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If more is forgotten than was read, or if what is left is too
             little, beside all that was ever read, to be accurate: refit then.
+            A float64 network can forget far more than a float32 one.
         """
         check_is_fitted(self)
         reading, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)

@@ -69,7 +69,7 @@ class CMANPConfig:
     --------
     >>> from skcmanp import CMANP, CMANPConfig
     >>> sum(p.numel() for p in CMANP(CMANPConfig()).parameters())
-    1353154
+    1338306
     """
 
     dim_x: int = 1
