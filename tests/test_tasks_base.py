@@ -63,6 +63,20 @@ def test_context_sizes_start_at_none():
     assert 30 < sizes.count(0) < 90
 
 
+def test_fields_have_uniform_places_and_all_their_coordinates():
+    tasks = FunctionTasks([RandomGP()], dim_x=2, n_context=(8, 16), min_features=2, inputs="field", n_target=500)
+    x = tasks.sample(16, generator()).x_target
+    assert x.abs().max() <= 3**0.5
+    np.testing.assert_allclose(x.std((0, 1)), 1, atol=0.1)
+    np.testing.assert_allclose((x[..., 0] * x[..., 1]).mean(), 0, atol=0.05)
+
+
+@pytest.mark.parametrize(("key", "value"), [("inputs", "fields"), ("min_features", 0), ("min_features", 3)])
+def test_bad_arguments_are_named(key, value):
+    with pytest.raises(ValueError, match=f"{key}="):
+        FunctionTasks([RandomGP()], dim_x=2, **{key: value})
+
+
 def test_noise_is_relative_to_the_function():
     tasks = FunctionTasks([RandomLinear()], dim_x=1, noise=(0.5, 0.5), n_target=2000)
     batch = tasks.sample_sized(20, 1, 0, generator())

@@ -121,7 +121,8 @@ class FunctionTasks:
     ----------
     priors : sequence of FunctionPrior
     dim_x : int
-        Width of x. Tasks have 1 to `dim_x` features; the rest are zeros.
+        Width of x. Tasks have `min_features` to `dim_x` features; the rest are
+        zeros.
     n_context : tuple of int, default=(1, 512)
         Smallest and largest number of context rows, log-uniform in between.
     n_target : int, default=64
@@ -130,6 +131,11 @@ class FunctionTasks:
         Smallest and largest noise std relative to the function's, log-uniform.
     p_empty : float, default=0.03
         Probability of a batch without context rows.
+    min_features : int, default=1
+        Smallest number of features.
+    inputs : {"table", "field"}, default="table"
+        Features as tables have them, see `random_inputs`, or independent and
+        uniform, as places in a field are.
 
     Examples
     --------
@@ -152,24 +158,36 @@ class FunctionTasks:
         n_target: int = 64,
         noise: tuple[float, float] = (0.02, 1.5),
         p_empty: float = 0.03,
+        min_features: int = 1,
+        inputs: str = "table",
     ) -> None:
+        if inputs not in ("table", "field"):
+            raise ValueError(f"inputs={inputs!r} must be 'table' or 'field'.")
+        if not 1 <= min_features <= dim_x:
+            raise ValueError(f"min_features={min_features} must be between 1 and dim_x={dim_x}.")
         self.priors = list(priors)
         self.dim_x = dim_x
         self.n_context = n_context
         self.n_target = n_target
         self.noise = noise
         self.p_empty = p_empty
+        self.min_features = min_features
+        self.inputs = inputs
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
         """Draw a batch of tasks."""
-        n_features = log_uniform_int(1, self.dim_x, generator)
+        n_features = log_uniform_int(self.min_features, self.dim_x, generator)
         empty = torch.rand(1, generator=generator).item() < self.p_empty
         n_context = 0 if empty else log_uniform_int(*self.n_context, generator)
         return self.sample_sized(batch_size, n_features, n_context, generator)
 
     def sample_sized(self, batch_size: int, n_features: int, n_context: int, generator: torch.Generator) -> TaskBatch:
         """Draw a batch with a given number of features and of context rows."""
-        x = random_inputs(batch_size, n_context + self.n_target, n_features, generator)
+        n_rows = n_context + self.n_target
+        if self.inputs == "table":
+            x = random_inputs(batch_size, n_rows, n_features, generator)
+        else:
+            x = uniform(-math.sqrt(3), math.sqrt(3), (batch_size, n_rows, n_features), generator)
         parts = x.tensor_split(len(self.priors))
         f = torch.cat([p(part, generator) for p, part in zip(self.priors, parts, strict=True) if len(part)])
         f = f - f.mean(1, keepdim=True)
