@@ -77,7 +77,8 @@ height, width, _ = image.shape
 pixels = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1).reshape(-1, 2)
 colours = image.reshape(-1, 3)
 order = rng.permutation(len(pixels))
-photo = CMANPRegressor(x_bounds=([0, 0], [height - 1, width - 1]), y_bounds=(0, 1), dtype="float32")
+bounds = {"x_bounds": ([0, 0], [height - 1, width - 1]), "y_bounds": (0, 1)}
+photo = CMANPRegressor("field-2d", **bounds, dtype="float32")
 history = read_stream("Photograph", photo, pixels[order], colours[order], first=1024, chunk=8192)
 
 # %%

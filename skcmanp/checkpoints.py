@@ -27,7 +27,7 @@ def shipped_checkpoints() -> dict[str, Path]:
     --------
     >>> from skcmanp import shipped_checkpoints
     >>> sorted(shipped_checkpoints())
-    ['gp-1d', 'tabular']
+    ['field-2d', 'gp-1d', 'tabular']
     """
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 

@@ -157,7 +157,7 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
         "description": recipe.description,
         "limits": recipe.limits,
         "recipe": recipe.source,
-        "n_features": recipe.config.dim_x,
+        "n_features": [recipe.tasks.min_features, recipe.config.dim_x],
         "n_context": list(recipe.tasks.n_context),
         "noise": list(recipe.tasks.noise),
         "steps": recipe.training.steps,
@@ -182,7 +182,7 @@ def card_markdown(card: dict[str, Any]) -> str:
     evaluation = card["evaluation"]
     priors = ", ".join(prior["kind"] for prior in card["recipe"]["tasks"]["priors"])
     rows = {
-        "features": "1" if card["n_features"] == 1 else f"1 to {card['n_features']}",
+        "features": " to ".join(map(str, dict.fromkeys(card["n_features"]))),
         "context rows in training": "{} to {}, and none".format(*card["n_context"]),
         "priors": priors,
         "noise / signal": "{} to {}".format(*card["noise"]),
