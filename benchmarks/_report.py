@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
+
+from skcmanp.cli import source_commit
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def write(name: str, rows: list[dict]) -> None:
     """Print rows as a table and write them to results/<name>.csv with their provenance."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
     provenance = {
-        "commit": subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip(),
+        "commit": source_commit(),
         "command": " ".join(["python", *sys.argv]),
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
         "torch": torch.__version__,

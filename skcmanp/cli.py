@@ -165,7 +165,7 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() + " CPU",
         "hours": round(seconds / 3600, 2),
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": source_commit(),
         "evaluation_tasks": n_batches * batch_size,
         "evaluation": evaluation,
         "float16_loss": exact["log_likelihood"] - evaluation["log_likelihood"],
@@ -200,7 +200,7 @@ def card_markdown(card: dict[str, Any]) -> str:
     return f"# {card['name']}\n\n{card['description']}. {recipe}\n\n| | |\n|---|---|\n{table}\n\n{card['limits']}\n"
 
 
-def _commit() -> str:
+def source_commit() -> str:
     """The commit of a source checkout, or the version of an installed package."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
     try:

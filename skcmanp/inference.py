@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 
 import numpy as np
@@ -43,10 +44,8 @@ class Network:
 
     def empty_statistics(self, n_outputs: int) -> RunningSoftmax:
         """Statistics of no rows for `n_outputs` targets."""
-        n_readings = n_outputs // self.config.dim_y
-        return RunningSoftmax.empty((n_readings, *self.config.statistics_shape))
+        return RunningSoftmax.empty((n_outputs // self.config.dim_y, *self.config.statistics_shape))
 
-    @torch.inference_mode()
     def read(self, x: Array, y: Array, weight: Array | None = None) -> RunningSoftmax:
         """Statistics of scaled rows, accumulated in float64.
 
@@ -56,16 +55,19 @@ class Network:
         y : ndarray (n, t), t a multiple of the network's `dim_y`
         weight : ndarray (n,), positive, optional
         """
-        total: RunningSoftmax | None = None
-        for start in range(0, len(x), READ_ROWS):
-            rows = slice(start, start + READ_ROWS)
-            y_chunk = self._tensor(y[rows]).unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
-            x_chunk = self._padded(x[rows]).expand(len(y_chunk), -1, -1)  # (t, n, dx)
-            log_weight = None if weight is None else self._tensor(np.log(weight[rows]))
-            m, s, o = self._model.read(x_chunk, y_chunk, self._projection, log_weight)
-            chunk = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
-            total = chunk if total is None else total.combine(chunk)
-        return self.empty_statistics(y.shape[1]) if total is None else total
+        if not len(x):
+            return self.empty_statistics(y.shape[1])
+        blocks = (slice(start, start + READ_ROWS) for start in range(0, len(x), READ_ROWS))
+        parts = (self._read_block(x[rows], y[rows], None if weight is None else weight[rows]) for rows in blocks)
+        return functools.reduce(RunningSoftmax.combine, parts)
+
+    @torch.inference_mode()
+    def _read_block(self, x: Array, y: Array, weight: Array | None) -> RunningSoftmax:
+        targets = self._tensor(y).unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
+        features = self._padded(x).expand(len(targets), -1, -1)  # (t, n, dx)
+        log_weight = None if weight is None else self._tensor(np.log(weight))
+        m, s, o = self._model.read(features, targets, self._projection, log_weight)
+        return RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
 
     @torch.inference_mode()
     def predict(self, state: ContextState, x: Array) -> tuple[Array, Array]:

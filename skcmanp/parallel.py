@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ class Reading(NamedTuple):
     weight: float
     n_rows: int
 
+    def combine(self, other: Reading) -> Reading:
+        """The reading of the rows of both."""
+        return Reading(self.softmax.combine(other.softmax), self.weight + other.weight, self.n_rows + other.n_rows)
+
 
 class Reader(NamedTuple):
     """Everything that reading needs besides rows; small to send to a worker."""
@@ -38,16 +43,15 @@ class Reader(NamedTuple):
     def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Reading:
         """Read rows chunk by chunk, (n, d) and (n, t)."""
         network = get_network(self.checkpoint, self.device, self.dtype)
-        softmax: RunningSoftmax | None = None
-        total, n_rows = 0.0, 0
+        total: Reading | None = None
         with tqdm(total=len(X), unit="row", disable=not progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
-                chunk = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
-                softmax = chunk if softmax is None else softmax.combine(chunk)
-                total += float(len(x_chunk) if w_chunk is None else w_chunk.sum())
-                n_rows += len(x_chunk)
+                softmax = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
+                chunk = Reading(softmax, float(len(x_chunk) if w_chunk is None else w_chunk.sum()), len(x_chunk))
+                total = chunk if total is None else total.combine(chunk)
                 bar.update(len(x_chunk))
-        return Reading(network.empty_statistics(y.shape[1]) if softmax is None else softmax, total, n_rows)
+        # A shard may have rows of weight zero alone.
+        return Reading(network.empty_statistics(y.shape[1]), 0.0, 0) if total is None else total
 
     def read_parallel(
         self, X: NDArray, y: NDArray, weight: Array | None, n_jobs: int | None, progress: bool = False
@@ -65,9 +69,5 @@ class Reader(NamedTuple):
         readings = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
         )
-        total = next(readings)
-        for reading in tqdm(readings, total=n_shards - 1, unit="shard", disable=not progress):
-            total = Reading(
-                total.softmax.combine(reading.softmax), total.weight + reading.weight, total.n_rows + reading.n_rows
-            )
-        return total
+        bar = tqdm(readings, total=n_shards, unit="shard", disable=not progress)
+        return functools.reduce(Reading.combine, bar)

@@ -432,15 +432,19 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "joint=True: checkpoint predictions are independent across rows; use joint=False and sum."
             )
         check_is_fitted(self)
-        _, targets, _ = self._validate_rows(X, y, None, first=False)
-        mean, std = (a.reshape(targets.shape) for a in self._predict(X))
+        rows, targets, _ = self._validate_rows(X, y, None, first=False)
+        mean, std = self._predict_rows(rows)
         z = (targets - mean) / std
         return (-0.5 * np.square(z) - np.log(std) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
 
     def _predict(self, X: ArrayLike) -> tuple[Array, Array]:
         """Mean and standard deviation in y's units and shape."""
         check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, dtype="numeric")
+        mean, std = self._predict_rows(validate_data(self, X, reset=False, dtype="numeric"))
+        return (mean[:, 0], std[:, 0]) if self._y_is_1d else (mean, std)
+
+    def _predict_rows(self, rows: NDArray) -> tuple[Array, Array]:
+        """Mean and standard deviation of validated rows in y's units, (m, t) each."""
         network = get_network(self.checkpoint_, resolve_device(self.device, or_cpu=True), DTYPES[self.dtype])
         scaling = self.context_.scaling
         means, stds = [], []
@@ -449,5 +453,4 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             mean, std = scaling.unscale_y(*network.predict(self.context_, scaling.scale_x(chunk)))
             means.append(mean)
             stds.append(std)
-        mean, std = np.concatenate(means), np.concatenate(stds)
-        return (mean[:, 0], std[:, 0]) if self._y_is_1d else (mean, std)
+        return np.concatenate(means), np.concatenate(stds)

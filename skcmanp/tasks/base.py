@@ -42,6 +42,11 @@ class FunctionPrior(Protocol):
         ...
 
 
+# Moments of fewer rows say little of the scale; such tasks keep their
+# population's, as declared bounds would give it.
+MIN_REFERENCE = 5
+
+
 def uniform(low: float, high: float, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Uniform draws between `low` and `high`."""
     return low + (high - low) * torch.rand(tuple(shape), generator=generator)
@@ -146,10 +151,6 @@ class FunctionTasks:
     torch.Size([4, 64, 3])
     """
 
-    # Moments of fewer rows say little of the scale; such tasks keep their
-    # population's, as declared bounds would give it.
-    min_reference = 5
-
     def __init__(
         self,
         priors: Sequence[FunctionPrior],
@@ -199,7 +200,7 @@ class FunctionTasks:
         x, x_target = x.tensor_split([n_context], dim=1)
         y, y_target = y.unsqueeze(-1).tensor_split([n_context], dim=1)
         batch = TaskBatch(x, y, x_target, y_target)
-        if n_context < self.min_reference:
+        if n_context < MIN_REFERENCE:
             return batch
         n_reference = n_context
         if torch.rand(1, generator=generator).item() < 0.25:  # a stream's first chunk

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from skcmanp.scaling import Scaling
-from skcmanp.tasks.base import TaskBatch, log_uniform_int, standardize
+from skcmanp.tasks.base import MIN_REFERENCE, TaskBatch, log_uniform_int, standardize
 
 
 class DatasetTasks:
@@ -53,8 +53,6 @@ class DatasetTasks:
     >>> batch.x_target.shape
     torch.Size([4, 32, 2])
     """
-
-    min_reference = 5
 
     def __init__(
         self,
@@ -112,6 +110,6 @@ class DatasetTasks:
             ys.append(y[rows])
         (x, x_target), (y, y_target) = (torch.stack(t).tensor_split([n_context], dim=1) for t in (xs, ys))
         batch = TaskBatch(x, y, x_target, y_target)
-        if self.standardize and n_context >= self.min_reference:
+        if self.standardize and n_context >= MIN_REFERENCE:
             batch = standardize(batch, n_context)
         return TaskBatch(*(t.float() for t in batch))
