@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from skcmanp.cli import source_commit
+from skcmanp.cards import source_commit
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -1,24 +1,24 @@
-"""Command line: ``skcmanp info``, ``skcmanp train RECIPE`` and ``skcmanp evaluate CHECKPOINT``."""
+"""Command line: ``skcmanp info``, ``train RECIPE``, ``evaluate CHECKPOINT`` and ``plot LOG``."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import platform
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import sklearn
 import torch
 
 import skcmanp
-from skcmanp.checkpoints import WEIGHTS, checkpoint_bytes, load_checkpoint, save_checkpoint, shipped_checkpoints
+from skcmanp.cards import export
+from skcmanp.checkpoints import WEIGHTS, load_checkpoint, shipped_checkpoints
 from skcmanp.devices import resolve_device
 from skcmanp.nn.model import CMANP
 from skcmanp.recipes import Recipe, load_recipe, parse_recipe
-from skcmanp.training import evaluate, meta_train
+from skcmanp.training import TrainingLog, evaluate, initialize, meta_train
+from skcmanp.training.workers import Workers, process_group
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,14 +54,17 @@ def main(argv: list[str] | None = None) -> int:
     evaluate_.add_argument("--batches", type=int, default=100, help="number of batches of tasks (default: 100)")
     evaluate_.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
 
+    plot = commands.add_parser("plot", help="draw the learning curves of runs (needs matplotlib)")
+    plot.add_argument("logs", nargs="+", type=Path, help="log.jsonl of a run, or its folder")
+    plot.add_argument("--output", type=Path, default=Path("learning_curve.png"), help="picture to write")
+
     arguments = parser.parse_args(argv)
+    run = {"train": _train, "evaluate": _evaluate, "plot": _plot}
     try:
         if arguments.command == "info":
             _info(arguments.checkpoint)
-        elif arguments.command == "train":
-            _train(arguments)
         else:
-            _evaluate(arguments)
+            run[arguments.command](arguments)
     except (FileNotFoundError, FileExistsError, ValueError) as error:
         print(f"skcmanp {arguments.command}: {error}", file=sys.stderr)
         return 2
@@ -97,18 +100,33 @@ def _train(arguments: argparse.Namespace) -> None:
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, steps=arguments.steps))
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    device = resolve_device(arguments.device)
     output = arguments.output or Path("runs") / recipe.name
     state_path = output / "state.pt"
     if state_path.exists() and not arguments.resume:
         raise FileExistsError(f"{state_path} exists; go on with --resume, or choose another --output.")
     output.mkdir(parents=True, exist_ok=True)
 
+    with process_group(resolve_device(arguments.device)) as device:
+        model = _initial_model(recipe).to(device)
+        meta_train(
+            model,
+            recipe.tasks,
+            recipe.training,
+            evaluation_tasks=recipe.evaluation_tasks,
+            state_path=state_path,
+            log_path=output / "log.jsonl",
+        )
+        if Workers.current().is_first:
+            seconds = torch.load(state_path, weights_only=True)["seconds"]
+            path = export(model, recipe, output, seconds)
+            print(f"{path} and its card {path.with_suffix('.md')} are written.")
+
+
+def _initial_model(recipe: Recipe) -> CMANP:
+    if recipe.start is not None:
+        return load_checkpoint(recipe.start)[0]
     torch.manual_seed(recipe.training.seed)
-    model = CMANP(recipe.config).to(device)
-    meta_train(model, recipe.tasks, recipe.training, state_path=state_path, log_path=output / "log.jsonl")
-    path = export(model, recipe, output, torch.load(state_path, weights_only=True)["seconds"])
-    print(f"{path} and its card {path.with_suffix('.md')} are written.")
+    return initialize(CMANP(recipe.config), recipe.tasks, recipe.training.batch_size)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -120,90 +138,28 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     model, card = load_checkpoint(path)
     if arguments.recipe is None and "recipe" not in card:
         raise ValueError(f"The checkpoint {str(path)!r} has no recipe in its card; give one with --recipe.")
-    recipe = parse_recipe(card["recipe"], str(path)) if arguments.recipe is None else load_recipe(arguments.recipe)
+    if arguments.recipe is None:
+        recipe = parse_recipe(card["recipe"], str(path), path.parent)
+    else:
+        recipe = load_recipe(arguments.recipe)
     model = model.to(resolve_device(arguments.device))
-    result = evaluate(model, recipe.tasks, arguments.batches, recipe.training.batch_size)
+    result = evaluate(model, recipe.evaluation_tasks, arguments.batches, recipe.training.batch_size)
     print(f"{path.stem} on {arguments.batches * recipe.training.batch_size:,} tasks of {recipe.name}:")
     print(f"  log-likelihood {result['log_likelihood']:.4f} ± {result['standard_error']:.4f} nats per target")
     print(f"  coverage of 90 % intervals {result['coverage_90']:.3f}")
 
 
-def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
-    """Write a trained model as a checkpoint, and its card beside it.
-
-    The weights are stored in float16; the card says what that costs.
-
-    Parameters
-    ----------
-    model : CMANP
-    recipe : Recipe
-    output : path
-        Folder.
-    seconds : float
-        Training time.
-
-    Returns
-    -------
-    path
-        Of the checkpoint.
-    """
-    device = next(model.parameters()).device
-    n_batches, batch_size = 100, recipe.training.batch_size
-    exact = evaluate(model, recipe.tasks, n_batches, batch_size)
-    stored, _ = load_checkpoint(checkpoint_bytes(model, dtype=torch.float16))
-    evaluation = evaluate(stored.to(device), recipe.tasks, n_batches, batch_size)
-    card = {
-        "name": recipe.name,
-        "description": recipe.description,
-        "limits": recipe.limits,
-        "recipe": recipe.source,
-        "n_features": [recipe.tasks.min_features, recipe.config.dim_x],
-        "n_context": list(recipe.tasks.n_context),
-        "noise": list(recipe.tasks.noise),
-        "steps": recipe.training.steps,
-        "tasks": recipe.training.steps * batch_size,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() + " CPU",
-        "hours": round(seconds / 3600, 2),
-        "torch": torch.__version__,
-        "commit": source_commit(),
-        "evaluation_tasks": n_batches * batch_size,
-        "evaluation": evaluation,
-        "float16_loss": exact["log_likelihood"] - evaluation["log_likelihood"],
-        "licence": "BSD-3-Clause",
-    }
-    path = output / f"{recipe.name}.safetensors"
-    save_checkpoint(stored, path, card, torch.float16)
-    path.with_suffix(".md").write_text(card_markdown(card), encoding="utf-8")
-    return path
-
-
-def card_markdown(card: dict[str, Any]) -> str:
-    """A checkpoint's card for people."""
-    evaluation = card["evaluation"]
-    priors = ", ".join(prior["kind"] for prior in card["recipe"]["tasks"]["priors"])
-    rows = {
-        "features": " to ".join(map(str, dict.fromkeys(card["n_features"]))),
-        "context rows in training": "{} to {}, and none".format(*card["n_context"]),
-        "priors": priors,
-        "noise / signal": "{} to {}".format(*card["noise"]),
-        "steps (tasks)": f"{card['steps']:,} ({card['tasks']:,})",
-        "trained on": f"{card['device']}, {card['hours']} h, torch {card['torch']}",
-        "code": card["commit"],
-        "log-likelihood": f"{evaluation['log_likelihood']:.3f} ± {evaluation['standard_error']:.3f} nats per target, "
-        f"on {card['evaluation_tasks']:,} held-out tasks of its prior",
-        "coverage of 90 % intervals": f"{evaluation['coverage_90']:.3f}",
-        "cost of float16 storage": f"{card['float16_loss']:.1e} nats",
-        "licence": card["licence"],
-    }
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    recipe = f"Made by `skcmanp train recipes/{card['name']}.toml`."
-    return f"# {card['name']}\n\n{card['description']}. {recipe}\n\n| | |\n|---|---|\n{table}\n\n{card['limits']}\n"
-
-
-def source_commit() -> str:
-    """The commit of a source checkout, or the version of an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+def _plot(arguments: argparse.Namespace) -> None:
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return f"skcmanp {skcmanp.__version__}"
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError("Pictures need matplotlib: pip install 'skcmanp[plot]'.") from error
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    ax = figure.add_subplot()
+    for path in arguments.logs:
+        path = path / "log.jsonl" if path.is_dir() else path
+        TrainingLog.read(path).plot(ax, label=path.absolute().parent.name)
+    ax.legend()
+    figure.savefig(arguments.output, dpi=150)
+    print(f"{arguments.output} is written.")

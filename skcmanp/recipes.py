@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from skcmanp.checkpoints import load_checkpoint, shipped_checkpoints
 from skcmanp.nn.model import CMANPConfig
-from skcmanp.tasks import FunctionPrior, FunctionTasks, RandomGP, RandomLinear, RandomMLP
+from skcmanp.tasks import (
+    DatasetTasks,
+    FunctionPrior,
+    FunctionTasks,
+    GPTasks,
+    RandomGP,
+    RandomLinear,
+    RandomMLP,
+    TaskGenerator,
+)
 from skcmanp.training import TrainingOptions
 
 PRIORS: dict[str, type] = {"gp": RandomGP, "linear": RandomLinear, "mlp": RandomMLP}
@@ -23,7 +34,11 @@ class Recipe:
     name, description, limits : str
         What it is called, what it is for, and where it fails.
     config : CMANPConfig
-    tasks : FunctionTasks
+    start : path or None
+        Checkpoint whose weights training starts from; None starts afresh.
+    tasks : TaskGenerator
+    evaluation_tasks : TaskGenerator
+        Those that it is evaluated on.
     training : TrainingOptions
     source : dict
         The parsed TOML file.
@@ -33,7 +48,9 @@ class Recipe:
     description: str
     limits: str
     config: CMANPConfig
-    tasks: FunctionTasks
+    start: Path | None
+    tasks: TaskGenerator
+    evaluation_tasks: TaskGenerator
     training: TrainingOptions
     source: dict[str, Any]
 
@@ -45,14 +62,21 @@ def load_recipe(path: str | Path) -> Recipe:
     ----------
     path : path
         TOML file with the keys ``name``, ``description`` and ``limits`` and the tables
-        ``model`` (keys of `CMANPConfig`), ``tasks`` (arguments of
-        `FunctionTasks`, with ``priors`` as a list of tables with a ``kind``)
-        and ``training`` (keys of `TrainingOptions`).
+
+        - ``model``: keys of `CMANPConfig`; or ``checkpoint`` alone, the name or
+          file of one whose configuration and weights to start from;
+        - ``tasks``: a ``kind`` and its arguments: "functions" (the default),
+          `FunctionTasks` with ``priors`` as a list of tables with a ``kind``;
+          "gp", `GPTasks`; or "datasets", `DatasetTasks.from_files`;
+        - ``evaluation``, optional: as ``tasks``, of those to evaluate on;
+        - ``training``: keys of `TrainingOptions`.
+
+        Files are relative to the recipe's folder.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or none that it names.
     ValueError
         If it is not TOML, or a key is missing or unknown.
     """
@@ -63,10 +87,10 @@ def load_recipe(path: str | Path) -> Recipe:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not a TOML file: {error}.") from error
-    return parse_recipe(source, str(path))
+    return parse_recipe(source, str(path), path.parent)
 
 
-def parse_recipe(source: dict[str, Any], origin: str) -> Recipe:
+def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
     """Validate a recipe that is already a dict, such as the one in a checkpoint's card.
 
     Parameters
@@ -75,37 +99,84 @@ def parse_recipe(source: dict[str, Any], origin: str) -> Recipe:
         As in `load_recipe`.
     origin : str
         Where it comes from, for error messages.
+    folder : path
+        What its files are relative to.
 
     Raises
     ------
+    FileNotFoundError
+        If a file that it names does not exist.
     ValueError
         If a key is missing or unknown.
     """
-    expected = {"name", "description", "limits", "model", "tasks", "training"}
-    if set(source) != expected:
+    required = {"name", "description", "limits", "model", "tasks", "training"}
+    missing, unknown = required - set(source), set(source) - required - {"evaluation"}
+    if missing or unknown:
         raise ValueError(
-            f"{origin} must have exactly the keys {sorted(expected)}; "
-            f"missing {sorted(expected - set(source))}, unknown {sorted(set(source) - expected)}."
+            f"{origin} must have the keys {sorted(required)}, and may have 'evaluation'; "
+            f"missing {sorted(missing)}, unknown {sorted(unknown)}."
         )
     try:
-        config = CMANPConfig.from_dict(source["model"])
+        config, start = _model(source["model"], folder)
         return Recipe(
             name=source["name"],
             description=source["description"],
             limits=source["limits"],
             config=config,
-            tasks=_function_tasks(source["tasks"], config.dim_x),
-            training=TrainingOptions(**source["training"]),
+            start=start,
+            tasks=_tasks(source["tasks"], config, folder),
+            evaluation_tasks=_tasks(source.get("evaluation", source["tasks"]), config, folder),
+            training=TrainingOptions(**_arguments(source["training"])),
             source=source,
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{origin}: {error}") from error
 
 
-def _function_tasks(table: dict[str, Any], dim_x: int) -> FunctionTasks:
-    arguments = _arguments(table)
+def _model(table: dict[str, Any], folder: Path) -> tuple[CMANPConfig, Path | None]:
+    if "checkpoint" not in table:
+        return CMANPConfig.from_dict(table), None
+    if len(table) > 1:
+        raise ValueError(f"checkpoint sets the whole model; leave out {sorted(set(table) - {'checkpoint'})}.")
+    name = table["checkpoint"]
+    path = shipped_checkpoints().get(name, folder / name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"checkpoint {name!r} is neither shipped ({', '.join(shipped_checkpoints())}) nor a file."
+        )
+    return load_checkpoint(path)[0].config, path
+
+
+def _function_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> FunctionTasks:
     priors = [_prior(prior) for prior in arguments.pop("priors", ())]
-    return FunctionTasks(priors, dim_x, **arguments)
+    return FunctionTasks(priors, config.dim_x, **arguments)
+
+
+def _gp_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> GPTasks:
+    return GPTasks(dim_x=config.dim_x, **arguments)
+
+
+def _dataset_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> DatasetTasks:
+    files = folder / arguments.pop("files", "")
+    tasks = DatasetTasks.from_files(files, dim_x=config.dim_x, **arguments)
+    if tasks.dim_y != config.dim_y:
+        raise ValueError(f"The data sets have {tasks.dim_y} targets, but the model has dim_y={config.dim_y}.")
+    return tasks
+
+
+TASKS: dict[str, Callable[..., TaskGenerator]] = {
+    "functions": _function_tasks,
+    "gp": _gp_tasks,
+    "datasets": _dataset_tasks,
+}
+
+
+def _tasks(table: dict[str, Any], config: CMANPConfig, folder: Path) -> TaskGenerator:
+    arguments = _arguments(table)
+    kind = arguments.pop("kind", "functions")
+    if kind not in TASKS:
+        raise ValueError(f"Unknown kind {kind!r} of tasks; the known ones are {sorted(TASKS)}.")
+    return TASKS[kind](config, folder, **arguments)
 
 
 def _prior(table: dict[str, Any]) -> FunctionPrior:

@@ -13,6 +13,13 @@ settings.register_profile("skcmanp", deadline=None, derandomize=True, max_exampl
 settings.load_profile("skcmanp")
 
 
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
 def make_model(seed=0, **changes):
     """An untrained network whose predictions depend on everything that they can depend on."""
     config = {

@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from test_recipes import TEXT, write
+from test_recipes import TEXT, with_tasks, write, write_datasets
 
 import skcmanp
 from skcmanp.cli import main
@@ -57,6 +57,35 @@ def test_train_writes_a_checkpoint_that_the_estimator_uses(tmp_path, table, caps
     assert main(["train", str(recipe), "--output", str(output), "--resume", "--steps", "5", "--device", "cpu"]) == 0
     assert skcmanp.load_checkpoint(output / "small.safetensors")[1]["steps"] == 5
     assert len((output / "log.jsonl").read_text().splitlines()) == 4
+
+
+def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):
+    """A family of one's own, with one command."""
+    write_datasets(tmp_path)
+    text = with_tasks('kind = "datasets"\nfiles = "sensor*.csv"\ntarget = "level"\n')
+    model_table = text[text.index("dim_x") : text.index("[tasks]")]
+    recipe = write(
+        tmp_path, text.replace(model_table, 'checkpoint = "tabular"\n') + "batch_size = 2\nn_evaluation = 1\n"
+    )
+    assert main(["train", str(recipe), "--output", str(tmp_path / "run"), "--device", "cpu"]) == 0
+    model, card = skcmanp.load_checkpoint(tmp_path / "run" / "small.safetensors")
+    start, _ = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["tabular"])
+    changes = [(a - b).abs().max() for a, b in zip(model.parameters(), start.parameters(), strict=True)]
+    assert 0 < max(changes) < 0.1
+    assert card["prior"]["tasks"] == "splits of 3 data sets"
+    assert "| tasks | splits of 3 data sets |" in (tmp_path / "run" / "small.md").read_text()
+
+
+def test_plot_draws_the_curves_of_runs(tmp_path, capsys):
+    runs = [tmp_path / name for name in ("one", "two")]
+    for run in runs:
+        run.mkdir()
+        (run / "log.jsonl").write_text('{"step": 1, "log_likelihood": -1.0}\n{"step": 2, "log_likelihood": -0.5}\n')
+    picture = tmp_path / "curve.png"
+    assert main(["plot", str(runs[0]), str(runs[1] / "log.jsonl"), "--output", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert main(["plot", str(tmp_path)]) == 2
+    assert "There is no log" in capsys.readouterr().err
 
 
 def test_evaluate_repeats_the_cards_figures(capsys):

@@ -95,7 +95,6 @@ def test_copies_are_equal_and_separate(copied, dtype):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_pickles_of_cuda_models_load_on_the_cpu():
     model = make_model().cuda()
     assert pickle.loads(pickle.dumps(model)).input_latents.device.type == "cpu"

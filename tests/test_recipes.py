@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from skcmanp import load_checkpoint, shipped_checkpoints
+from skcmanp import CMANPConfig, load_checkpoint, shipped_checkpoints
 from skcmanp.recipes import load_recipe
+from skcmanp.tasks import GPTasks
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 TEXT = """
@@ -36,6 +38,69 @@ def test_recipes_become_objects(tmp_path):
     assert recipe.tasks.priors[0].lengthscale == (0.5, 1.0)
 
 
+FUNCTIONS = TEXT[TEXT.index("n_context") : TEXT.index("[training]")]
+
+
+def with_tasks(text):
+    return TEXT.replace(FUNCTIONS, text)
+
+
+def write_datasets(folder, n=3):
+    """CSV files with two features and a target, and their rows."""
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        table = rng.normal(size=(60, 3))
+        np.savetxt(folder / f"sensor{i}.csv", table, delimiter=",", header="a,b,level", comments="")
+
+
+def test_gp_tasks(tmp_path):
+    tasks = load_recipe(write(tmp_path, with_tasks('kind = "gp"\nkernel = "matern32"\nn_context = [0, 9]\n'))).tasks
+    assert (tasks.kernel, tasks.dim_x, tasks.n_context) == ("matern32", 2, (0, 9))
+
+
+def test_dataset_tasks_and_other_ones_to_evaluate_on(tmp_path):
+    write_datasets(tmp_path)
+    text = 'kind = "datasets"\nfiles = "sensor[01].csv"\ntarget = "level"\nfeatures = ["b"]\nn_target = 20\n'
+    recipe = load_recipe(
+        write(
+            tmp_path,
+            with_tasks(f"{text}[evaluation]\n{text}")
+            .replace("sensor[01]", "sensor2", 2)
+            .replace("sensor2", "sensor[01]", 1),
+        )
+    )
+    assert len(recipe.tasks.datasets) == 2
+    assert len(recipe.evaluation_tasks.datasets) == 1
+    assert (recipe.tasks.n_features, recipe.tasks.dim_x) == (1, 2)
+
+
+def test_weights_to_start_from(tmp_path):
+    model_table = TEXT[TEXT.index("dim_x") : TEXT.index("[tasks]")]
+    text = TEXT.replace(model_table, 'checkpoint = "gp-1d"\n')
+    recipe = load_recipe(write(tmp_path, text))
+    assert recipe.start == shipped_checkpoints()["gp-1d"]
+    assert recipe.config == load_checkpoint(recipe.start)[0].config
+    assert load_recipe(write(tmp_path, TEXT)).start is None
+    with pytest.raises(
+        FileNotFoundError, match=r"checkpoint 'gp-2d' is neither shipped \(field-2d, gp-1d, tabular\) nor"
+    ):
+        load_recipe(write(tmp_path, text.replace("gp-1d", "gp-2d")))
+    with pytest.raises(ValueError, match=r"checkpoint sets the whole model; leave out \['dim'\]"):
+        load_recipe(write(tmp_path, text.replace("[tasks]", "dim = 16\n[tasks]")))
+
+
+def test_the_papers_recipe_is_the_papers():
+    recipe = load_recipe(RECIPES / "meta-regression.toml")
+    assert recipe.config == CMANPConfig()
+    assert vars(recipe.tasks) == vars(GPTasks())
+    assert recipe.training.learning_rate_at(50_000) == pytest.approx(2.5e-4)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_loads_and_has_its_files_name(path):
+    assert load_recipe(path).name == path.stem
+
+
 @pytest.mark.parametrize("name", sorted(shipped_checkpoints()))
 def test_every_shipped_checkpoint_has_its_recipe(name):
     recipe = load_recipe(RECIPES / f"{name}.toml")
@@ -58,6 +123,13 @@ def test_every_shipped_checkpoint_has_its_recipe(name):
         ("steps = 3", "stepps = 3", "stepps"),
         ("lengthscale", "length_scale", "length_scale"),
         ("n_context", "context", "context"),
+        (
+            FUNCTIONS,
+            'kind = "gps"\n',
+            r"Unknown kind 'gps' of tasks; the known ones are \['datasets', 'functions', 'gp'\]",
+        ),
+        (FUNCTIONS, 'kind = "gp"\nkernel = "rbg"\n', "Unknown kernel 'rbg'"),
+        ("steps = 3", "steps = 0", "steps=0 must be an integer of at least 1"),
     ],
 )
 def test_mistakes_are_named(tmp_path, old, new, message):
@@ -68,3 +140,18 @@ def test_mistakes_are_named(tmp_path, old, new, message):
 def test_absent_recipes_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no recipe .*absent\.toml"):
         load_recipe(tmp_path / "absent.toml")
+
+
+def test_absent_data_sets_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No file matches .*sensor\*\.csv"):
+        load_recipe(write(tmp_path, with_tasks('kind = "datasets"\nfiles = "sensor*.csv"\n')))
+
+
+def test_data_sets_must_fit_the_model(tmp_path):
+    write_datasets(tmp_path)
+    text = with_tasks('kind = "datasets"\nfiles = "sensor*.csv"\ntarget = "level"\n')
+    assert load_recipe(write(tmp_path, text)).tasks.n_features == 2
+    with pytest.raises(ValueError, match="have 2 features, more than dim_x=1"):
+        load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 1")))
+    with pytest.raises(ValueError, match="have 1 targets, but the model has dim_y=2"):
+        load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 2\ndim_y = 2")))

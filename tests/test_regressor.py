@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import torch
 from conftest import assert_same_predictions, make_model
 from scipy.stats import norm
 from sklearn.base import clone
@@ -385,7 +384,6 @@ def test_estimators_of_absent_devices_predict_on_the_cpu(table):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_and_cpu_agree(table):
     X, y = table
     on_gpu = CMANPRegressor(device="cuda").fit(X, y)

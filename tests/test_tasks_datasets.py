@@ -77,3 +77,23 @@ def test_sampling_is_seeded(datasets):
 def test_bad_data_sets_are_named(datasets, change, message):
     with pytest.raises(ValueError, match=message):
         DatasetTasks(change(datasets))
+
+
+def test_narrow_data_are_padded_to_the_networks_width(datasets):
+    wide = DatasetTasks(datasets, n_target=20, dim_x=5).sample(4, generator())
+    narrow = DatasetTasks(datasets, n_target=20).sample(4, generator())
+    assert torch.equal(wide.x[..., :2], narrow.x)
+    assert torch.equal(wide.x_target[..., 2:], torch.zeros(4, 20, 3))
+    with pytest.raises(ValueError, match="have 2 features, more than dim_x=1"):
+        DatasetTasks(datasets, dim_x=1)
+
+
+def test_files_become_data_sets(tmp_path, datasets):
+    for i, (x, y) in enumerate(datasets):
+        np.savez(tmp_path / f"{i}.npz", a=x[:, 0], b=x[:, 1], y=y)
+    tasks = DatasetTasks.from_files(tmp_path / "*.npz", n_target=20)
+    batch, expected = tasks.sample(4, generator()), DatasetTasks(datasets, n_target=20).sample(4, generator())
+    for got, want in zip(batch, expected, strict=True):
+        assert torch.equal(got, want)
+    with pytest.raises(FileNotFoundError, match=r"No file matches '.*\.csv'"):
+        DatasetTasks.from_files(tmp_path / "*.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal
@@ -21,7 +22,9 @@ class GaussianHead(nn.Module):
         self.linear = nn.Linear(dim, 2 * dim_y)
 
     def forward(self, h: Tensor, offset: Tensor | None = None) -> Normal:
-        mean, raw = self.linear(self.norm(h)).chunk(2, dim=-1)  # (B, M, dy) each
+        with torch.autocast(h.device.type, enabled=False):  # bfloat16 would round means and stds too coarsely
+            h = self.norm(h.to(self.linear.weight.dtype))
+            mean, raw = self.linear(h).chunk(2, dim=-1)  # (B, M, dy) each
         if offset is not None:
             mean = mean + offset
         return Normal(mean, self.min_std + (1 - self.min_std) * F.softplus(raw), validate_args=False)

@@ -25,12 +25,26 @@ class TaskBatch(NamedTuple):
     def to(self, device: torch.device | str) -> TaskBatch:
         return TaskBatch(*(t.to(device) for t in self))
 
+    def split(self, n_parts: int) -> list[TaskBatch]:
+        """Parts of as nearly equal numbers of tasks as possible."""
+        return [TaskBatch(*parts) for parts in zip(*(t.tensor_split(n_parts) for t in self), strict=True)]
+
 
 class TaskGenerator(Protocol):
-    """Anything that draws batches of tasks from a seeded generator."""
+    """Anything that draws batches of tasks from a seeded generator.
+
+    Draw on the CPU, from `generator` alone: then a seed gives the same tasks
+    on every device, and a run that is resumed sees the tasks that it would
+    have seen. The number of context rows may differ from batch to batch, down
+    to none.
+    """
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
-        """Draw a batch; everything random comes from `generator`."""
+        """Draw a batch."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """Rows of a checkpoint's card: features, context rows, and what the tasks are."""
         ...
 
 
@@ -206,3 +220,13 @@ class FunctionTasks:
         if torch.rand(1, generator=generator).item() < 0.25:  # a stream's first chunk
             n_reference = uniform_int(min(10, n_context), n_context, generator)
         return standardize(batch, n_reference)
+
+    def describe(self) -> dict[str, str]:
+        """What a checkpoint's card says of the tasks."""
+        features = dict.fromkeys((self.min_features, self.dim_x))
+        return {
+            "features": " to ".join(map(str, features)),
+            "context rows in training": "{} to {}".format(*self.n_context) + (", and none" if self.p_empty else ""),
+            "priors": ", ".join(type(prior).__name__ for prior in self.priors),
+            "noise / signal": "{} to {}".format(*self.noise),
+        }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from skcmanp.scaling import Scaling
 from skcmanp.tasks.base import MIN_REFERENCE, TaskBatch, log_uniform_int, standardize
+from skcmanp.tasks.files import read_dataset
 
 
 class DatasetTasks:
@@ -35,6 +38,9 @@ class DatasetTasks:
         Scale a task by its context's moments, from 5 context rows on, and by
         its data set's with fewer. With False the data must have about unit
         scale.
+    dim_x : int, optional
+        Width of x, the network's; features that the data do not have are
+        zeros, as in the estimator. By default the data's own.
 
     Raises
     ------
@@ -60,6 +66,7 @@ class DatasetTasks:
         n_context: tuple[int, int] = (1, 512),
         n_target: int = 32,
         standardize: bool = True,
+        dim_x: int | None = None,
     ) -> None:
         if not datasets:
             raise ValueError("datasets is empty; give at least one pair (X, y).")
@@ -67,7 +74,11 @@ class DatasetTasks:
         shapes = {(x.shape[1], y.shape[1]) for x, y in self.datasets}
         if len(shapes) > 1:
             raise ValueError(f"datasets have different numbers of features and targets: {sorted(shapes)}.")
-        ((self.dim_x, self.dim_y),) = shapes
+        ((n_features, self.dim_y),) = shapes
+        self.dim_x = n_features if dim_x is None else dim_x
+        if n_features > self.dim_x:
+            raise ValueError(f"The data sets have {n_features} features, more than dim_x={dim_x}.")
+        self.n_features = n_features
         smallest = min(len(x) for x, _ in self.datasets)
         if smallest < n_context[0] + n_target:
             raise ValueError(
@@ -79,6 +90,39 @@ class DatasetTasks:
         self.standardize = standardize
         sizes = torch.tensor([float(len(x)) for x, _ in self.datasets])
         self._probability = sizes / sizes.sum()
+
+    @classmethod
+    def from_files(
+        cls, files: str | Path, target: str = "y", features: Sequence[str] | None = None, **kwargs: Any
+    ) -> DatasetTasks:
+        """Read a data set from every file that matches a pattern.
+
+        Parameters
+        ----------
+        files : str or path
+            Pattern such as ``sensors/*.csv``, of CSV files with a header,
+            parquet files (with pyarrow installed), or npz files with one array
+            per column.
+        target : str, default="y"
+            Name of the target's column.
+        features : sequence of str, optional
+            Names of the features' columns, in order; by default all columns
+            but the target.
+        **kwargs
+            Further arguments of `DatasetTasks`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If no file matches.
+        ValueError
+            If a file lacks a column, or has values that are not numbers.
+        """
+        files = Path(files).absolute()
+        paths = sorted(Path(files.anchor).glob(str(files.relative_to(files.anchor))))
+        if not paths:
+            raise FileNotFoundError(f"No file matches {str(files)!r}.")
+        return cls([read_dataset(path, target, features) for path in paths], **kwargs)
 
     @staticmethod
     def _prepared(index: int, X: ArrayLike, y: ArrayLike, standardize: bool) -> tuple[Tensor, Tensor]:
@@ -112,4 +156,14 @@ class DatasetTasks:
         batch = TaskBatch(x, y, x_target, y_target)
         if self.standardize and n_context >= MIN_REFERENCE:
             batch = standardize(batch, n_context)
-        return TaskBatch(*(t.float() for t in batch))
+        x, y, x_target, y_target = (t.float() for t in batch)
+        x, x_target = (torch.nn.functional.pad(t, (0, self.dim_x - self.n_features)) for t in (x, x_target))
+        return TaskBatch(x, y, x_target, y_target)
+
+    def describe(self) -> dict[str, str]:
+        """What a checkpoint's card says of the tasks."""
+        return {
+            "features": str(self.n_features),
+            "context rows in training": "{} to {}".format(*self.n_context),
+            "tasks": f"splits of {len(self.datasets)} data sets",
+        }

@@ -115,6 +115,17 @@ class GPTasks:
         (x, x_target), (y, y_target) = (t.tensor_split([n_context], dim=1) for t in (x, y))
         return GPDraw(TaskBatch(x, y, x_target, y_target), kernel, noise)
 
+    def describe(self) -> dict[str, str]:
+        """What a checkpoint's card says of the tasks."""
+        return {
+            "features": str(self.dim_x),
+            "context rows in training": "{} to {}".format(*self.n_context),
+            "kernel": self.kernel,
+            "length-scales": "{} to {}".format(*self.lengthscale),
+            "scales": "{} to {}".format(*self.scale),
+            "noise": " to ".join(map(str, dict.fromkeys(self.noise))),
+        }
+
 
 def random_relevance(batch_size: int, n_features: int, generator: torch.Generator) -> Tensor:
     """How much each feature matters, (B, d), mean square 1: many tasks have idle features."""

@@ -1,0 +1,277 @@
+"""The meta-training loop."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm.auto import tqdm
+
+from skcmanp.nn.calibration import calibrate
+from skcmanp.nn.model import CMANP
+from skcmanp.tasks.base import TaskBatch, TaskGenerator
+from skcmanp.training.evaluation import evaluate, log_likelihood, task_generator
+from skcmanp.training.log import TrainingLog
+from skcmanp.training.options import TrainingOptions
+from skcmanp.training.signals import StopSignal
+from skcmanp.training.workers import Workers
+
+
+def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32) -> CMANP:
+    """Scale a fresh network's weights by what the tasks look like.
+
+    Parameters
+    ----------
+    model : CMANP
+        Changed in place; not one that is trained already.
+    tasks : TaskGenerator
+    batch_size : int, default=32
+        Tasks in each of the 16 batches that are looked at.
+
+    Returns
+    -------
+    CMANP
+        The same model.
+
+    See Also
+    --------
+    skcmanp.nn.calibration.calibrate : What it does, and why.
+    """
+    device = next(model.parameters()).device
+    batches = (tasks.sample(batch_size, task_generator(-i)).to(device) for i in range(1, 17))
+    calibrate(model, [(batch.x, batch.y) for batch in batches])
+    return model
+
+
+def meta_train(
+    model: nn.Module,
+    tasks: TaskGenerator,
+    options: TrainingOptions,
+    *,
+    evaluation_tasks: TaskGenerator | None = None,
+    state_path: str | Path | None = None,
+    log_path: str | Path | None = None,
+    progress: bool = True,
+    on_log: Callable[[dict[str, float]], None] | None = None,
+) -> TrainingLog:
+    """Train `model` in place on tasks drawn on the fly.
+
+    Within a process group of `torch.distributed` every process takes its share
+    of every batch, and the first one evaluates, logs and saves.
+
+    Parameters
+    ----------
+    model : CMANP
+        On the device to train on; a fresh one learns much faster after
+        `initialize`. Any other module that maps (x, y, x_target) to a
+        distribution of the targets will do.
+    tasks : TaskGenerator
+    options : TrainingOptions
+    evaluation_tasks : TaskGenerator, optional
+        Those of the fixed evaluation set; by default other draws of `tasks`.
+    state_path : path, optional
+        File of the run's state (weights, optimiser, step), written atomically
+        at every evaluation and on SIGTERM or Ctrl-C. If it exists, the run
+        continues from it.
+    log_path : path, optional
+        JSON-lines file; one line is appended at every evaluation.
+    progress : bool, default=True
+        Show a progress bar.
+    on_log : callable, optional
+        Called with every log line.
+
+    Returns
+    -------
+    TrainingLog
+        The lines of this call.
+
+    Raises
+    ------
+    ValueError
+        If the batch cannot be shared out equally.
+    FloatingPointError
+        If the loss is not finite; the last good state stays on disk.
+    SystemExit, KeyboardInterrupt
+        On SIGTERM and Ctrl-C, once the state is saved.
+
+    Examples
+    --------
+    >>> from skcmanp import CMANP, CMANPConfig
+    >>> from skcmanp.tasks import FunctionTasks, RandomLinear
+    >>> from skcmanp.training import TrainingOptions, initialize, meta_train
+    >>> tasks = FunctionTasks([RandomLinear()], dim_x=1)
+    >>> model = CMANP(CMANPConfig(dim=16, n_blocks=1, n_block_latents=4, n_input_latents=4))
+    >>> options = TrainingOptions(steps=2, batch_size=4, evaluate_every=2, n_evaluation=1)
+    >>> log = meta_train(initialize(model, tasks), tasks, options, progress=False)
+    >>> log[-1]["step"]
+    2
+    """
+    run = _Run(model, options, state_path)
+    log, window = TrainingLog(), _Window()
+    show = progress and run.workers.is_first
+    with (
+        StopSignal(active=state_path is not None) as stop,
+        tqdm(initial=run.step, total=options.steps, disable=not show, unit="step") as bar,
+    ):
+        while run.step < options.steps:
+            batch = tasks.sample(options.batch_size, task_generator(run.step))
+            loss, stopping = run.advance(batch, stop.requested is not None)
+            window.add(loss, batch)
+            bar.update()
+            due = run.step % options.evaluate_every == 0 or run.step == options.steps
+            if due or stopping:
+                run.seconds += window.seconds()
+                if due and run.workers.is_first:
+                    line = {
+                        "step": run.step,
+                        "learning_rate": options.learning_rate_at(run.step - 1),
+                        **window.summary(),
+                        **run.evaluate(evaluation_tasks or tasks),
+                        "seconds": round(run.seconds, 1),
+                    }
+                    bar.set_postfix(ll=f"{line['log_likelihood']:.3f}", rows_s=line["rows_per_second"])
+                    log.add(line, log_path)
+                    if on_log is not None:
+                        on_log(line)
+                run.save()
+                if stopping:
+                    stop.leave()
+                window = _Window()
+    run.finish()
+    return log
+
+
+class _Objective(nn.Module):
+    """The loss of a part of a batch; a module, so that it can be compiled whole."""
+
+    def __init__(self, model: nn.Module, precision: str) -> None:
+        super().__init__()
+        self.model = model
+        self.autocast = precision == "bfloat16"
+
+    def forward(self, x: Tensor, y: Tensor, x_target: Tensor, y_target: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+            distribution = self.model(x, y, x_target)
+        return -log_likelihood(distribution, y_target).mean()
+
+
+class _Run:
+    """A network in training, with all that a run must remember to go on."""
+
+    def __init__(self, model: nn.Module, options: TrainingOptions, state_path: str | Path | None) -> None:
+        self.model, self.options, self.state_path = model, options, state_path
+        self.workers = Workers.current()
+        self.device = next(model.parameters()).device
+        n_parts = self.workers.size * options.accumulate
+        if options.batch_size % n_parts:
+            raise ValueError(
+                f"batch_size={options.batch_size} must be a multiple of processes times accumulate, "
+                f"{self.workers.size} x {options.accumulate}."
+            )
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        self.average: AveragedModel | None = None
+        if options.ema:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
+        self.step, self.seconds = 0, 0.0
+        if state_path is not None and Path(state_path).exists():
+            self._load(Path(state_path))
+        self.objective: Any = _Objective(model, options.precision)
+        if options.compile:
+            self.objective = torch.compile(self.objective, dynamic=True)
+
+    def advance(self, batch: TaskBatch, stop: bool) -> tuple[float, bool]:
+        """One optimiser step; returns the loss, and whether a process wants to stop."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate_at(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = self.workers.share(batch).split(self.options.accumulate)
+        losses = []
+        for part in parts:
+            part_loss: Tensor = self.objective(*part.to(self.device)) / len(parts)
+            part_loss.backward()
+            losses.append(part_loss.detach())
+        self.workers.average_gradients(self.model.parameters())
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip).item()
+        loss, stop = self.workers.agree(torch.stack(losses).sum().item(), stop)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise FloatingPointError(
+                f"The loss is {loss} (gradient norm {norm}) at step {self.step}; lower the learning rate "
+                f"and resume from the last good state{f' in {self.state_path}' if self.state_path else ''}."
+            )
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        return loss, stop
+
+    def evaluate(self, tasks: TaskGenerator) -> dict[str, float]:
+        """Figures of the network as it would be if the run ended here."""
+        model = self.model if self.average is None else self.average.module
+        return evaluate(model, tasks, self.options.n_evaluation, self.options.batch_size)
+
+    def finish(self) -> None:
+        """Give the model the weights that are the result."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+
+    def save(self) -> None:
+        """Write the state so that a crash at any moment leaves a whole one."""
+        if self.state_path is None or not self.workers.is_first:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = f"{self.state_path}.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.state_path)
+
+    def _load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if (state["average"] is None) != (self.average is None):
+            kind = "without" if state["average"] is None else "with"
+            raise ValueError(f"ema={self.options.ema}, but the run in {path} was started {kind} averaged weights.")
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+class _Window:
+    """The steps since the last log line."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.rows, self.start = 0, time.perf_counter()
+
+    def add(self, loss: float, batch: TaskBatch) -> None:
+        self.losses.append(loss)
+        self.rows += batch.x.shape[0] * (batch.x.shape[1] + batch.x_target.shape[1])
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+    def summary(self) -> dict[str, float]:
+        seconds = self.seconds()
+        return {
+            "train_log_likelihood": -sum(self.losses) / len(self.losses),
+            "steps_per_second": round(len(self.losses) / seconds, 2),
+            "rows_per_second": round(self.rows / seconds),
+        }

@@ -1,0 +1,98 @@
+"""How a meta-training run optimises."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a `meta_train` run optimises.
+
+    Parameters
+    ----------
+    steps : int, default=10000
+        Optimiser steps. A finished or interrupted run can be resumed with
+        more; it is then the run that had them from the start, provided that
+        its cool-down had not begun.
+    batch_size : int, default=32
+        Tasks in a step, of all processes together.
+    learning_rate : float, default=1e-3
+        Of AdamW, after warm-up.
+    betas : tuple of float, default=(0.9, 0.98)
+        Of AdamW.
+    warmup : int, default=500
+        Steps of linear warm-up.
+    cooldown : float, default=0.3
+        Last fraction of the steps, in which the learning rate falls to zero
+        along a half cosine; 1 is a cosine over the whole run.
+    weight_decay : float, default=1e-4
+    clip : float, default=1.0
+        Largest norm of the gradient; infinity does not clip.
+    ema : float, default=0.0
+        Decay per step of a moving average of the weights, such as 0.999. With
+        it, the averaged weights are evaluated and are the result. 0 is none.
+    accumulate : int, default=1
+        Parts in which a batch is passed through the network, for batches that
+        do not fit in memory. The gradient is the same.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of matrix products in training ("bfloat16" is autocast). Weights, head
+        and evaluation stay in float32.
+    compile : bool, default=False
+        Pass the objective through `torch.compile`. Tasks differ in size, so
+        its shapes are dynamic; the first steps take minutes.
+    seed : int, default=0
+        Of the initial weights. Tasks do not depend on it: see `task_generator`.
+    evaluate_every : int, default=1000
+        Steps between evaluations, log lines and saves.
+    n_evaluation : int, default=32
+        Batches in the fixed evaluation set.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup: int = 500
+    cooldown: float = 0.3
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.0
+    accumulate: int = 1
+    precision: str = "float32"
+    compile: bool = False
+    seed: int = 0
+    evaluate_every: int = 1000
+    n_evaluation: int = 32
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            minimum = 0 if field.name in ("warmup", "seed") else 1
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
+                raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate!r} must be positive.")
+        if not self.clip > 0:
+            raise ValueError(f"clip={self.clip!r} must be positive; inf does not clip.")
+        if not 0 <= self.cooldown <= 1:
+            raise ValueError(f"cooldown={self.cooldown!r} must be between 0 and 1.")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema={self.ema!r} must be at least 0 and less than 1.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision={self.precision!r} must be one of {PRECISIONS}.")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of a step: warm-up, plateau, cool-down."""
+        cooldown_steps = self.cooldown * self.steps
+        left = (self.steps - step) / cooldown_steps if cooldown_steps else 1.0
+        fall = 1.0 if left >= 1 else 0.5 - 0.5 * math.cos(math.pi * left)
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup)) * fall

@@ -1,0 +1,231 @@
+import dataclasses
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import make_model
+
+from skcmanp import CMANP
+from skcmanp.tasks import FunctionTasks, RandomLinear
+from skcmanp.training import TrainingLog, TrainingOptions, evaluate, initialize, meta_train
+
+OPTIONS = TrainingOptions(steps=12, batch_size=4, warmup=2, evaluate_every=4, n_evaluation=2)
+
+
+def fresh(seed=0):
+    return make_model(seed, dim_x=2), FunctionTasks([RandomLinear()], dim_x=2, n_context=(1, 20), n_target=8)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_training_improves_the_likelihood():
+    model, tasks = fresh()
+    log = meta_train(model, tasks, dataclasses.replace(OPTIONS, steps=300, evaluate_every=100), progress=False)
+    assert [line["step"] for line in log] == [100, 200, 300]
+    assert log[-1]["log_likelihood"] > log[0]["log_likelihood"]
+    assert log[-1]["rows_per_second"] > 0
+
+
+def test_resuming_is_bit_identical(tmp_path):
+    straight, tasks = fresh()
+    meta_train(straight, tasks, OPTIONS, progress=False)
+    interrupted, tasks = fresh()
+    state = tmp_path / "state.pt"
+    with pytest.raises(InterruptedError):
+        meta_train(interrupted, tasks, OPTIONS, state_path=state, progress=False, on_log=raise_interrupted)
+    resumed, tasks = fresh()
+    log = meta_train(resumed, tasks, OPTIONS, state_path=state, progress=False)
+    assert log[0]["step"] in (4, 8)
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+def raise_interrupted(line):
+    if line["step"] == 8:
+        raise InterruptedError
+
+
+def test_a_killed_process_resumes(tmp_path):
+    """SIGKILL at any moment leaves a state that continues to the same weights."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_training_loop import *\n"
+        "model, tasks = fresh()\n"
+        "options = dataclasses.replace(OPTIONS, steps=10**6, cooldown=0.0, evaluate_every=1, n_evaluation=1)\n"
+        f"meta_train(model, tasks, options, state_path={str(tmp_path / 'state.pt')!r}, progress=False)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = torch.load(tmp_path / "state.pt", weights_only=True)["step"]
+    options = dataclasses.replace(OPTIONS, steps=done + 3, cooldown=0.0, evaluate_every=1, n_evaluation=1)
+    resumed, tasks = fresh()
+    meta_train(resumed, tasks, options, state_path=tmp_path / "state.pt", progress=False)
+    straight, tasks = fresh()
+    meta_train(straight, tasks, options, progress=False)
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_log_lines_are_written(tmp_path):
+    model, tasks = fresh()
+    log = meta_train(model, tasks, OPTIONS, log_path=tmp_path / "log.jsonl", progress=False)
+    assert TrainingLog.read(tmp_path / "log.jsonl") == log
+    assert log.column("step") == [4, 8, 12]
+
+
+def test_evaluation_tasks_replace_the_training_tasks():
+    model, tasks = fresh()
+    other = FunctionTasks([RandomLinear()], dim_x=2, n_context=(1, 3), n_target=5)
+    log = meta_train(model, tasks, OPTIONS, evaluation_tasks=other, progress=False)
+    assert log[-1]["log_likelihood"] == evaluate(model, other, 2, 4)["log_likelihood"]
+
+
+def test_initialize_helps_and_returns_the_model():
+    tasks = fresh()[1]
+    torch.manual_seed(0)
+    model = CMANP(make_model(dim_x=2).config)
+    before = weights(model).clone()
+    assert initialize(model, tasks, 4) is model
+    assert not torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
+def test_a_stopped_process_saves_and_resumes(tmp_path, signal_name):
+    """Between evaluations a signal still loses no step."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_training_loop import *\n"
+        "model, tasks = fresh()\n"
+        "class Told:\n"
+        "    def sample(self, *arguments):\n"
+        "        print('step', flush=True)\n"
+        "        return tasks.sample(*arguments)\n"
+        "options = dataclasses.replace(OPTIONS, steps=10**6, cooldown=0.0, evaluate_every=10**6)\n"
+        f"meta_train(model, Told(), options, state_path={str(tmp_path / 'state.pt')!r}, progress=False)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(5):
+        assert process.stdout.readline() == "step\n"
+    process.send_signal(getattr(signal, signal_name))
+    _, err = process.communicate(timeout=120)
+    if signal_name == "SIGTERM":
+        assert process.returncode == 143
+    else:
+        assert "KeyboardInterrupt" in err
+    done = torch.load(tmp_path / "state.pt", weights_only=True)["step"]
+    assert done >= 5
+    options = dataclasses.replace(OPTIONS, steps=done + 1, cooldown=0.0)
+    resumed, tasks = fresh()
+    meta_train(resumed, tasks, options, state_path=tmp_path / "state.pt", progress=False)
+    straight, tasks = fresh()
+    meta_train(straight, tasks, options, progress=False)
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+    whole, tasks = fresh()
+    log = meta_train(whole, tasks, OPTIONS, progress=False)
+    parts, tasks = fresh()
+    log_parts = meta_train(parts, tasks, dataclasses.replace(OPTIONS, accumulate=4), progress=False)
+    for key in ("train_log_likelihood", "log_likelihood"):
+        assert log_parts.column(key) == pytest.approx(log.column(key), rel=1e-4)
+
+
+def test_batches_must_be_shared_out_equally():
+    model, tasks = fresh()
+    with pytest.raises(ValueError, match=r"batch_size=4 must be a multiple of processes times accumulate, 1 x 3"):
+        meta_train(model, tasks, dataclasses.replace(OPTIONS, accumulate=3), progress=False)
+
+
+def test_averaged_weights_are_evaluated_and_are_the_result(tmp_path):
+    options = dataclasses.replace(OPTIONS, ema=0.5)
+    model, tasks = fresh()
+    log = meta_train(model, tasks, options, progress=False)
+    raw, tasks = fresh()
+    meta_train(raw, tasks, OPTIONS, progress=False)
+    assert not torch.equal(weights(model), weights(raw))
+    assert log[-1]["log_likelihood"] == evaluate(model, tasks, 2, 4)["log_likelihood"]
+
+    # By hand: the first average is the first step's weights.
+    expected, tasks = fresh()
+    average = None
+    for step in range(1, 13):
+        state = tmp_path / "by_hand.pt"
+        meta_train(
+            expected, tasks, dataclasses.replace(OPTIONS, steps=step, cooldown=0.0), state_path=state, progress=False
+        )
+        average = weights(expected) if average is None else 0.5 * average + 0.5 * weights(expected)
+    constant, tasks = fresh()
+    meta_train(constant, tasks, dataclasses.replace(options, cooldown=0.0), progress=False)
+    torch.testing.assert_close(weights(constant), average)
+
+
+def test_averaged_weights_resume(tmp_path):
+    options = dataclasses.replace(OPTIONS, ema=0.9)
+    straight, tasks = fresh()
+    meta_train(straight, tasks, options, progress=False)
+    state = tmp_path / "state.pt"
+    interrupted, tasks = fresh()
+    with pytest.raises(InterruptedError):
+        meta_train(interrupted, tasks, options, state_path=state, progress=False, on_log=raise_interrupted)
+    resumed, tasks = fresh()
+    meta_train(resumed, tasks, options, state_path=state, progress=False)
+    assert torch.equal(weights(resumed), weights(straight))
+    with pytest.raises(ValueError, match=r"ema=0\.0, but the run in .* was started with averaged weights"):
+        meta_train(fresh()[0], tasks, OPTIONS, state_path=state, progress=False)
+
+
+def test_bfloat16_trains_and_keeps_weights_in_float32():
+    model, tasks = fresh()
+    log = meta_train(model, tasks, dataclasses.replace(OPTIONS, precision="bfloat16"), progress=False)
+    reference, tasks = fresh()
+    expected = meta_train(reference, tasks, OPTIONS, progress=False)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not torch.equal(weights(model), weights(reference))
+    assert log.column("log_likelihood") == pytest.approx(expected.column("log_likelihood"), abs=0.05)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_on_a_gpu_sees_the_same_tasks(precision):
+    model, tasks = fresh()
+    options = dataclasses.replace(OPTIONS, precision=precision)
+    log = meta_train(model.cuda(), tasks, options, progress=False)
+    reference, tasks = fresh()
+    expected = meta_train(reference, tasks, options, progress=False)
+    tolerance = 1e-3 if precision == "float32" else 0.05
+    assert log.column("log_likelihood") == pytest.approx(expected.column("log_likelihood"), abs=tolerance)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
+    class Poisoned:
+        def __init__(self, tasks):
+            self.tasks, self.poison = tasks, False
+
+        def sample(self, batch_size, generator):
+            batch = self.tasks.sample(batch_size, generator)
+            return batch._replace(y_target=batch.y_target * math.nan) if self.poison else batch
+
+    model, tasks = fresh()
+    poisoned = Poisoned(tasks)
+    state = tmp_path / "state.pt"
+    good = weights(model)
+
+    def poison(line):
+        nonlocal good
+        good, poisoned.poison = weights(model).clone(), True
+
+    with pytest.raises(FloatingPointError, match=r"loss is nan .* at step 4; lower the learning rate.*state\.pt"):
+        meta_train(model, poisoned, OPTIONS, state_path=state, progress=False, on_log=poison)
+    saved, _ = fresh()
+    saved.load_state_dict(torch.load(state, weights_only=True)["model"])
+    assert torch.equal(weights(saved), good)

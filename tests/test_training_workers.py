@@ -1,0 +1,63 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from test_recipes import TEXT, write
+
+from skcmanp.tasks import TaskBatch
+from skcmanp.training import TrainingLog
+from skcmanp.training.workers import Workers, process_group
+
+RECIPE = TEXT.replace(
+    "steps = 3", "steps = 6\nbatch_size = 4\nevaluate_every = 2\nn_evaluation = 1\naccumulate = ACCUMULATE"
+)
+
+
+def train(tmp_path, name, launcher, accumulate):
+    """Train with two processes or one; an empty context in most batches leaves parameters unused."""
+    recipe = write(
+        tmp_path, RECIPE.replace("ACCUMULATE", str(accumulate)).replace("n_context", "p_empty = 0.5\nn_context")
+    )
+    output = tmp_path / name
+    command = [sys.executable, *launcher, "-m", "skcmanp", "train", str(recipe)]
+    done = subprocess.run(
+        [*command, "--output", str(output), "--device", "cpu"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return TrainingLog.read(output / "log.jsonl"), torch.load(output / "state.pt", weights_only=True)["model"], done
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_train_as_one(tmp_path, accumulate):
+    one, weights_one, _ = train(tmp_path, "one", [], accumulate)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two, weights_two, done = train(tmp_path, "two", launcher, accumulate)
+    assert "arning" not in done.stderr.replace("FutureWarning", "")
+    assert done.stdout.count("are written") == 1
+    assert two.column("step") == [2, 4, 6]
+    for key in ("train_log_likelihood", "log_likelihood"):
+        assert two.column(key) == pytest.approx(one.column(key), abs=1e-5)
+    for name, weight in weights_one.items():
+        torch.testing.assert_close(weights_two[name], weight, atol=1e-4, rtol=1e-3)
+
+
+def test_alone_there_is_nothing_to_agree_on():
+    workers = Workers.current()
+    assert workers == Workers(0, 1)
+    assert workers.is_first
+    assert workers.agree(1.5, True) == (1.5, True)
+    batch = TaskBatch(*(torch.zeros(4, 2, 1) for _ in range(4)))
+    assert workers.share(batch).x.shape == (4, 2, 1)
+    with process_group(torch.device("cpu")) as device:
+        assert device.type == "cpu"
+
+
+def test_shares_are_parts_of_the_batch():
+    batch = TaskBatch(*(torch.arange(6.0).view(6, 1, 1) for _ in range(4)))
+    shares = [Workers(rank, 3).share(batch).y_target for rank in range(3)]
+    assert torch.equal(torch.cat(shares), batch.y_target)
