@@ -6,8 +6,10 @@ import csv
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from skcmanp.cards import source_commit
 
@@ -30,6 +32,13 @@ def write(name: str, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, [*rows[0], *provenance])
         writer.writeheader()
         writer.writerows({**row, **provenance} for row in rows)
+
+
+def figure(n_rows: int = 1, n_columns: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
+    """A figure that needs no display, and its axes."""
+    sharey = kwargs.pop("sharey", False)
+    picture = Figure(layout="constrained", **kwargs)
+    return picture, picture.subplots(n_rows, n_columns, sharey=sharey)
 
 
 def format_value(value: object) -> str:

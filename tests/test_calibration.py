@@ -1,7 +1,9 @@
+import pytest
 import torch
 
 from skcmanp import CMANP, CMANPConfig
-from skcmanp.nn.calibration import calibrate
+from skcmanp.nn.attention import MultiHeadAttention, SelfAttention, split_heads
+from skcmanp.nn.calibration import calibrate, sharpen
 
 
 def make():
@@ -44,3 +46,21 @@ def test_too_few_rows_change_nothing():
     calibrate(model, [(torch.randn(4, 7, 1), torch.randn(4, 7, 1))])
     for weight, expected in zip(model.parameters(), untouched.parameters(), strict=True):
         assert torch.equal(weight, expected)
+
+
+def test_attention_among_latents_has_the_spread_asked_for():
+    torch.manual_seed(0)
+    cross, self_attention = MultiHeadAttention(64, 4), SelfAttention(64, 4)
+    both = torch.nn.ModuleList([cross, self_attention])
+    x, memory = torch.randn(1, 100, 64), torch.randn(1, 80, 64)
+
+    def logit_stds():
+        with torch.no_grad():
+            q = split_heads(cross.query(cross.norm(x)), 4)
+            k = cross.keys_values(memory).k
+            own_q, own_k, _ = (split_heads(t, 4) for t in self_attention.qkv(self_attention.norm(x)).chunk(3, dim=-1))
+            return [(a @ b.transpose(-1, -2) / 4).std().item() for a, b in ((q, k), (own_q, own_k))]
+
+    assert logit_stds() == pytest.approx([1 / 3, 1 / 3], rel=0.15)
+    sharpen(both, logit_std=1.5)
+    assert logit_stds() == pytest.approx([1.5, 1.5], rel=0.15)

@@ -1,0 +1,69 @@
+"""Variants of models, trained by the package's own loop into folders that can be gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peers import PEERS
+from torch import nn
+
+from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
+from skcmanp.nn.calibration import sharpen
+from skcmanp.recipes import Recipe, load_recipe
+from skcmanp.training import TrainingLog, initialize
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
+
+FOURIER = {"fourier_features": 32, "fourier_scales": (0.5, 12.0), "count_input": True, "max_count": 46.0}
+# What the package's own checkpoints are trained with, instead of the paper's 5e-4, 0.999 and no clipping.
+OURS = {"learning_rate": 1e-3, "betas": (0.9, 0.98), "clip": 1.0, "warmup": 100}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One model of a comparison.
+
+    Parameters
+    ----------
+    name : str
+        Also of its folder.
+    model : str
+        Key of `MODELS`.
+    config, training : dict
+        Changes of the recipe's.
+    initial : bool
+        Whether its initial weights are scaled, see `skcmanp.nn.calibration`.
+    """
+
+    name: str
+    model: str
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    initial: bool = False
+
+
+def train(variant: Variant, recipe_name: str, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
+    """Train a variant by a recipe, or go on with it, and return it with its learning curve.
+
+    Further options replace the recipe's for all variants alike.
+    """
+    recipe: Recipe = load_recipe(RECIPES / f"{recipe_name}.toml")
+    changes = {**options, **variant.training, "steps": steps}
+    training: TrainingOptions = dataclasses.replace(recipe.training, **changes)
+    torch.manual_seed(training.seed)
+    model = MODELS[variant.model](dataclasses.replace(recipe.config, **variant.config))
+    if variant.initial:
+        if isinstance(model, CMANP):
+            initialize(model, recipe.tasks, training.batch_size)
+        else:
+            sharpen(model)
+    folder = runs / variant.name
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{variant.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+    meta_train(model, recipe.tasks, training, state_path=folder / "state.pt", log_path=folder / "log.jsonl")
+    return model.eval(), TrainingLog.read(folder / "log.jsonl")

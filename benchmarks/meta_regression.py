@@ -1,0 +1,119 @@
+"""The papers' meta-regression: CMANP, its peers and the exact Gaussian processes on the same tasks.
+
+Trains every model by ``recipes/meta-regression.toml``, for ``--steps`` steps
+instead of the 100,000 of the papers, on the same tasks in the same order, then
+evaluates all on the same draws of RBF and of Matern-5/2 processes. A run that
+was stopped goes on. ``python benchmarks/meta_regression.py --steps 4000``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from _report import RESULTS, figure, write
+from _runs import FOURIER, OURS, Variant, train
+from peers.oracle import integrated_optimum, true_optimum
+from tqdm.auto import tqdm
+
+from skcmanp.tasks import GPTasks
+from skcmanp.training import EVALUATION_STEP, log_likelihood, task_generator
+
+VARIANTS = [
+    Variant("cnp", "cnp"),
+    Variant("canp", "canp"),
+    Variant("tnp-d", "tnp-d"),
+    Variant("cached-tnp", "cached-tnp"),
+    Variant("lbanp", "lbanp"),
+    Variant("cmanp", "cmanp"),
+    Variant("tnp-nd", "tnp-nd"),
+    Variant("lbanp-nd", "lbanp-nd"),
+    # The second recipe is this package's: how weights start and how they are optimised.
+    Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial=True),
+    Variant("lbanp-tuned", "lbanp", {}, OURS, initial=True),
+    Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial=True),
+]
+# Secondary sources, after 100,000 steps.
+PUBLISHED = {
+    "cnp": (0.26, 0.04),
+    "canp": (0.79, 0.62),
+    "tnp-d": (1.39, 0.95),
+    "tnp-nd": (1.46, 1.02),
+    "lbanp": (1.27, 0.85),
+    "lbanp-nd": (1.24, 0.78),
+    "cmanp": (1.24, 0.80),
+}
+KERNELS = ("rbf", "matern52")
+
+
+@torch.no_grad()
+def likelihoods(models: dict, kernel: str, n_batches: int) -> dict[str, np.ndarray]:
+    """Mean log-likelihood of every batch of 16 tasks, for all models and optima."""
+    tasks = GPTasks(kernel)
+    values: dict[str, list[float]] = {}
+    for i in tqdm(range(n_batches), desc=kernel):
+        draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
+        batch = draw.batch
+        for name, model in models.items():
+            likelihood = log_likelihood(model(batch.x, batch.y, batch.x_target), batch.y_target)
+            values.setdefault(name, []).append(likelihood.mean().item())
+        for name, optimum in (("true", true_optimum(draw)), ("integrated", integrated_optimum(tasks, draw))):
+            values.setdefault(f"gp, {name}", []).append(optimum.per_point.mean().item())
+            values.setdefault(f"gp, {name}, joint", []).append(optimum.joint.mean().item())
+    return {name: np.array(value) for name, value in values.items()}
+
+
+def standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / len(values) ** 0.5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batches", type=int, default=500, help="of 16 evaluation tasks")
+    parser.add_argument("--runs", type=Path, default=Path("runs/meta-regression"))
+    parser.add_argument("--models", nargs="+", help="only these")
+    arguments = parser.parse_args()
+
+    chosen = [v for v in VARIANTS if arguments.models is None or v.name in arguments.models]
+    runs = {v.name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
+    models = {name: model for name, (model, _) in runs.items()}
+    results = {kernel: likelihoods(models, kernel, arguments.batches) for kernel in KERNELS}
+
+    rows = []
+    for name in results["rbf"]:
+        joint = "joint" in name or name.endswith("-nd")
+        row: dict = {"model": name, "parameters": "", "steps": arguments.steps if name in models else ""}
+        row["hours"] = ""
+        if name in models:
+            row["parameters"] = sum(p.numel() for p in models[name].parameters())
+            row["hours"] = round(runs[name][1][-1]["seconds"] / 3600, 2)
+        for kernel in KERNELS:
+            values = results[kernel][name]
+            gap = values - results[kernel]["gp, integrated" + (", joint" if joint else "")]
+            row[kernel], row[f"{kernel} se"] = float(values.mean()), standard_error(values)
+            row[f"{kernel} to optimum"], row[f"{kernel} to optimum se"] = float(gap.mean()), standard_error(gap)
+        row["tasks"] = arguments.batches * 16
+        row["published rbf (100k steps)"], row["published matern52"] = PUBLISHED.get(name, ("", ""))
+        rows.append(row)
+    write("meta_regression", rows)
+
+    picture, (ax_steps, ax_hours) = figure(1, 2, figsize=(11, 4.5), sharey=True)
+    for name, (_, log) in runs.items():
+        style = {"linestyle": "--" if name.endswith("-tuned") else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
+        log.plot(ax_steps, label=name, **style)
+        minutes = np.array(log.column("seconds")) / 60
+        ax_hours.plot(minutes, log.column("log_likelihood"), color=ax_steps.lines[-1].get_color(), **style)
+    for ax in (ax_steps, ax_hours):
+        ax.axhline(float(results["rbf"]["gp, integrated"].mean()), color="black", linestyle=":", linewidth=1)
+        ax.grid(alpha=0.3)
+    ax_steps.set(ylim=(-1, 1.6), title="16 tasks a step")
+    ax_hours.set(xlabel="minutes of training on one CPU core", title="the same runs against time", xscale="log")
+    ax_steps.legend(fontsize=8, ncols=2)
+    picture.savefig(RESULTS / "meta_regression.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()
