@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
@@ -32,6 +33,11 @@ def write(name: str, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, [*rows[0], *provenance])
         writer.writeheader()
         writer.writerows({**row, **provenance} for row in rows)
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean."""
+    return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 def figure(n_rows: int = 1, n_columns: int = 1, **kwargs: Any) -> tuple[Figure, Any]:

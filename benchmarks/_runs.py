@@ -19,6 +19,15 @@ from skcmanp.training import TrainingLog, initialize
 RECIPES = Path(__file__).parent.parent / "recipes"
 MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
 
+MEMORY = {
+    "n_blocks": 2,
+    "n_block_latents": 32,
+    "n_input_latents": 32,
+    "memory_features": 64,
+    "fourier_scales": (1.0, 8.0),
+    "count_input": True,
+    "max_count": 46.0,
+}
 FOURIER = {"fourier_features": 32, "fourier_scales": (0.5, 12.0), "count_input": True, "max_count": 46.0}
 # What the package's own checkpoints are trained with, instead of the paper's 5e-4, 0.999 and no clipping.
 OURS = {"learning_rate": 1e-3, "betas": (0.9, 0.98), "clip": 1.0, "warmup": 100}

@@ -15,8 +15,9 @@ from _report import write
 from tqdm import tqdm
 
 from skcmanp.checkpoints import get_network, resolve_checkpoint
-from skcmanp.context import ContextState, RunningSoftmax
+from skcmanp.context import ContextState
 from skcmanp.scaling import Scaling
+from skcmanp.summary import RunningSoftmax
 
 
 def single(softmax: RunningSoftmax) -> RunningSoftmax:
@@ -34,26 +35,26 @@ def main() -> None:
     checkpoint = resolve_checkpoint("gp-1d", 1)
     network = get_network(checkpoint, torch.device("cpu"), torch.float64)
     scaling = Scaling(np.zeros(1), np.ones(1), np.zeros(1), np.ones(1))
-    empty = ContextState(checkpoint.name, checkpoint.fingerprint, scaling, network.empty_statistics(1))
-    stream, stream32 = empty, single(empty.softmax)
+    empty = ContextState(checkpoint.name, checkpoint.fingerprint, scaling, network.empty_summary(1))
+    stream, stream32 = empty, single(empty.summary.softmax)
 
     checks = [10**k for k in range(1, 7) if 10**k <= n_rows]
     queries = np.linspace(-1.7, 1.7, 200)[:, None]
     rows = []
     for i in tqdm(range(n_rows), unit="row"):
-        softmax = network.read(x[i : i + 1], y[i : i + 1])
-        stream = stream.absorb(softmax, 1.0, 1)
-        stream32 = stream32.combine(single(softmax))
+        row = network.read(x[i : i + 1], y[i : i + 1])
+        stream = stream.absorb(row)
+        stream32 = stream32.combine(single(row.softmax))
         if i + 1 in checks:
-            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1]), float(i + 1), i + 1)
-            output = whole.softmax.output()
+            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1]))
+            output = whole.summary.softmax.output()
             size = np.abs(output).max()
             mean, std = network.predict(stream, queries)
             whole_mean, whole_std = network.predict(whole, queries)
             rows.append(
                 {
                     "rows": i + 1,
-                    "float64_error": float(np.abs(stream.softmax.output() - output).max() / size),
+                    "float64_error": float(np.abs(stream.summary.softmax.output() - output).max() / size),
                     "float32_error": float(np.abs(stream32.output() - output).max() / size),
                     "mean_error": float(np.abs(mean - whole_mean).max() / np.abs(whole_mean).max()),
                     "std_error": float(np.abs(std - whole_std).max() / whole_std.max()),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _report import RESULTS, figure, write
-from _runs import FOURIER, OURS, Variant, train
+from _report import RESULTS, figure, standard_error, write
+from _runs import FOURIER, MEMORY, OURS, Variant, train
 from peers.oracle import integrated_optimum, true_optimum
 from tqdm.auto import tqdm
 
@@ -34,6 +34,7 @@ VARIANTS = [
     Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial=True),
     Variant("lbanp-tuned", "lbanp", {}, OURS, initial=True),
     Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial=True),
+    Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial=True),
 ]
 # Secondary sources, after 100,000 steps.
 PUBLISHED = {
@@ -63,10 +64,6 @@ def likelihoods(models: dict, kernel: str, n_batches: int) -> dict[str, np.ndarr
             values.setdefault(f"gp, {name}", []).append(optimum.per_point.mean().item())
             values.setdefault(f"gp, {name}, joint", []).append(optimum.joint.mean().item())
     return {name: np.array(value) for name, value in values.items()}
-
-
-def standard_error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 def main() -> None:

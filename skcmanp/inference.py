@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skcmanp.context import ContextState, RunningSoftmax
+from skcmanp.context import ContextState
+from skcmanp.nn.conjugate import Sums
 from skcmanp.nn.model import CMANP, Memory
+from skcmanp.summary import RunningSoftmax, RunningSums, Summary
 
 Array = NDArray[np.float64]
 
@@ -36,17 +38,21 @@ class Network:
         self.device = device
         self.dtype = dtype
         self._model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        if self._model.memory is not None:
+            self._model.memory.double()  # its sums must be exact enough to be solved, and to be subtracted
         with torch.inference_mode():
             self._projection = self._model.row_projection()
         # Latents belong to a state, which is immutable: they live as long as it
         # does, and the estimator that holds it is not touched by predicting.
         self._memories: weakref.WeakKeyDictionary[ContextState, Memory] = weakref.WeakKeyDictionary()
 
-    def empty_statistics(self, n_outputs: int) -> RunningSoftmax:
-        """Statistics of no rows for `n_outputs` targets."""
-        return RunningSoftmax.empty((n_outputs // self.config.dim_y, *self.config.statistics_shape))
+    def empty_summary(self, n_outputs: int) -> Summary:
+        """The summary of no rows for `n_outputs` targets."""
+        n_readings, dim_y = n_outputs // self.config.dim_y, self.config.dim_y
+        softmax = RunningSoftmax.empty((n_readings, *self.config.statistics_shape))
+        return Summary(softmax, RunningSums.empty((n_readings, self.config.memory_features, dim_y)))
 
-    def read(self, x: Array, y: Array, weight: Array | None = None) -> RunningSoftmax:
+    def read(self, x: Array, y: Array, weight: Array | None = None) -> Summary:
         """Statistics of scaled rows, accumulated in float64.
 
         Parameters
@@ -56,26 +62,29 @@ class Network:
         weight : ndarray (n,), positive, optional
         """
         if not len(x):
-            return self.empty_statistics(y.shape[1])
+            return self.empty_summary(y.shape[1])
         blocks = (slice(start, start + READ_ROWS) for start in range(0, len(x), READ_ROWS))
         parts = (self._read_block(x[rows], y[rows], None if weight is None else weight[rows]) for rows in blocks)
-        return functools.reduce(RunningSoftmax.combine, parts)
+        return functools.reduce(Summary.combine, parts)
 
     @torch.inference_mode()
-    def _read_block(self, x: Array, y: Array, weight: Array | None) -> RunningSoftmax:
+    def _read_block(self, x: Array, y: Array, weight: Array | None) -> Summary:
         targets = self._tensor(y).unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
-        features = self._padded(x).expand(len(targets), -1, -1)  # (t, n, dx)
-        log_weight = None if weight is None else self._tensor(np.log(weight))
-        m, s, o = self._model.read(features, targets, self._projection, log_weight)
-        return RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
+        log_weight = None if weight is None else torch.tensor(np.log(weight), device=self.device)
+        (m, s, o), sums = self._model.read(self._padded(x), targets, self._projection, log_weight)
+        softmax = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
+        if sums is None:
+            running = RunningSums.empty((len(targets), 0, self.config.dim_y))
+        else:
+            running = RunningSums.pack(_numpy(sums.a[0]), _numpy(sums.b), _numpy(sums.c))
+        return Summary(softmax, running, float(len(x) if weight is None else weight.sum()), len(x))
 
     @torch.inference_mode()
     def predict(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and standard deviation of scaled rows, (m, d) -> (m, t), (m, t)."""
         memory = self._memories.get(state)
         if memory is None:
-            attended = self._tensor(state.softmax.output())
-            memory = self._memories[state] = self._model.latents_memory(attended, self._count(state))
+            memory = self._memories[state] = self._remember(state)
         n_readings = len(memory.keys_values[0].k)
         means, stds = [], []
         for start in range(0, len(x), QUERY_ROWS):
@@ -85,8 +94,17 @@ class Network:
             stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
         return np.concatenate(means), np.concatenate(stds)
 
+    def _remember(self, state: ContextState) -> Memory:
+        attended = self._tensor(state.summary.softmax.output())
+        sums = None
+        if self.config.memory_features:
+            running = state.summary.sums
+            arrays = (running.matrix()[None], running.b, running.c)
+            sums = Sums(*(torch.tensor(array, device=self.device) for array in arrays))
+        return self._model.latents_memory(attended, sums, self._count(state))
+
     def _count(self, state: ContextState) -> Tensor:
-        return torch.full((len(state.softmax.m),), state.weight, device=self.device, dtype=self.dtype)
+        return torch.full((len(state.summary.softmax.m),), state.weight, device=self.device, dtype=self.dtype)
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.tensor(array, dtype=self.dtype, device=self.device)

@@ -13,22 +13,10 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcmanp.checkpoints import Checkpoint, get_network
-from skcmanp.context import RunningSoftmax
 from skcmanp.scaling import Scaling, row_chunks
+from skcmanp.summary import Summary
 
 Array = NDArray[np.float64]
-
-
-class Reading(NamedTuple):
-    """Statistics of some rows, their total weight and number."""
-
-    softmax: RunningSoftmax
-    weight: float
-    n_rows: int
-
-    def combine(self, other: Reading) -> Reading:
-        """The reading of the rows of both."""
-        return Reading(self.softmax.combine(other.softmax), self.weight + other.weight, self.n_rows + other.n_rows)
 
 
 class Reader(NamedTuple):
@@ -40,22 +28,21 @@ class Reader(NamedTuple):
     scaling: Scaling
     chunk_size: int
 
-    def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Reading:
+    def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Summary:
         """Read rows chunk by chunk, (n, d) and (n, t)."""
         network = get_network(self.checkpoint, self.device, self.dtype)
-        total: Reading | None = None
+        total: Summary | None = None
         with tqdm(total=len(X), unit="row", disable=not progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
-                softmax = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
-                chunk = Reading(softmax, float(len(x_chunk) if w_chunk is None else w_chunk.sum()), len(x_chunk))
+                chunk = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
                 total = chunk if total is None else total.combine(chunk)
                 bar.update(len(x_chunk))
         # A shard may have rows of weight zero alone.
-        return Reading(network.empty_statistics(y.shape[1]), 0.0, 0) if total is None else total
+        return network.empty_summary(y.shape[1]) if total is None else total
 
     def read_parallel(
         self, X: NDArray, y: NDArray, weight: Array | None, n_jobs: int | None, progress: bool = False
-    ) -> Reading:
+    ) -> Summary:
         """Read rows in shards, one per job of joblib's active backend, and merge them.
 
         Shards are never smaller than a chunk, and are merged in order, so the
@@ -70,4 +57,4 @@ class Reader(NamedTuple):
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
         )
         bar = tqdm(readings, total=n_shards, unit="shard", disable=not progress)
-        return functools.reduce(Reading.combine, bar)
+        return functools.reduce(Summary.combine, bar)

@@ -19,8 +19,9 @@ from skcmanp.checkpoints import Checkpoint, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
 from skcmanp.nn.model import CMANP
-from skcmanp.parallel import Reader, Reading
+from skcmanp.parallel import Reader
 from skcmanp.scaling import Scaling
+from skcmanp.summary import Summary
 from skcmanp.validation import check_weight, restored_on_error
 
 Array = NDArray[np.float64]
@@ -224,8 +225,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             A float64 network can forget far more than a float32 one.
         """
         check_is_fitted(self)
-        reading, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)
-        self.context_ = self.context_.subtract(*reading, eps=torch.finfo(DTYPES[self.dtype]).eps)
+        summary, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)
+        self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
         return self
 
     def merge(self, other: CMANPRegressor | ContextState) -> Self:
@@ -305,14 +306,14 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _absorb(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool) -> Self:
         rows = self._validate_rows(X, y, sample_weight, first)
-        reading, scaling = self._read(*rows, None if first else self.context_.scaling)
+        summary, scaling = self._read(*rows, None if first else self.context_.scaling)
         if first:
-            self.context_ = ContextState(self.checkpoint_.name, self.checkpoint_.fingerprint, scaling, *reading)
+            self.context_ = ContextState(self.checkpoint_.name, self.checkpoint_.fingerprint, scaling, summary)
         else:
-            self.context_ = self.context_.absorb(*reading)
+            self.context_ = self.context_.absorb(summary)
         return self
 
-    def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Scaling | None) -> tuple[Reading, Scaling]:
+    def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Scaling | None) -> tuple[Summary, Scaling]:
         """Statistics of validated rows; scaled by their own moments if `scaling` is None."""
         if scaling is None:
             scaling = Scaling.fit(

@@ -1,4 +1,7 @@
+import math
+
 import torch
+from torch.distributions import Normal
 
 from skcmanp.nn.heads import GaussianHead, LinearReadout
 
@@ -27,3 +30,16 @@ def test_linear_readout_starts_at_zero():
     coefficients = readout(torch.randn(4, 3, 8))
     assert coefficients.shape == (4, 5, 2)
     assert (coefficients == 0).all()
+
+
+def test_a_correcting_head_starts_by_changing_nothing_and_is_bounded():
+    head = GaussianHead(8, 1, 1e-3, corrects=True)
+    start = Normal(torch.randn(2, 5, 1), torch.rand(2, 5, 1) + 0.1)
+    with torch.no_grad():
+        same = head(torch.randn(2, 5, 8), start=start)
+        head.linear.bias.copy_(torch.tensor([2.0, 1e6]))
+        corrected = head(torch.randn(2, 5, 8), start=start)
+    torch.testing.assert_close(same.mean, start.mean)
+    torch.testing.assert_close(same.stddev, start.stddev + 1e-3)
+    torch.testing.assert_close(corrected.mean, start.mean + 2 * start.stddev)
+    torch.testing.assert_close(corrected.stddev, 1e-3 + start.stddev * math.exp(3.0))

@@ -14,14 +14,17 @@ SCALING = Scaling(np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
 
 
 def read_state(network, x, y, weight=None):
-    softmax = network.read(x, y, weight)
-    total = len(x) if weight is None else weight.sum()
-    return ContextState("net", "00", SCALING, softmax, float(total), len(x))
+    return ContextState("net", "00", SCALING, network.read(x, y, weight))
+
+
+@pytest.fixture(params=[0, 12], ids=["without memory", "with memory"])
+def memory_features(request):
+    return request.param
 
 
 @pytest.fixture
-def network():
-    return Network(make_model(), torch.device("cpu"), torch.float64)
+def network(memory_features):
+    return Network(make_model(memory_features=memory_features), torch.device("cpu"), torch.float64)
 
 
 @pytest.fixture
@@ -30,12 +33,12 @@ def rows():
     return rng.normal(size=(50, 2)), rng.normal(size=(50, 1))
 
 
-def test_predictions_are_the_models(network, rows):
+def test_predictions_are_the_models(network, rows, memory_features):
     x, y = rows
     mean, std = network.predict(read_state(network, x, y), x[:7])
     wide = torch.nn.functional.pad(torch.tensor(x), (0, 1)).unsqueeze(0)
     with torch.no_grad():
-        expected = make_model().double()(wide, torch.tensor(y).unsqueeze(0), wide[:, :7])
+        expected = make_model(memory_features=memory_features).double()(wide, torch.tensor(y).unsqueeze(0), wide[:, :7])
     np.testing.assert_allclose(mean, expected.mean[0].numpy(), rtol=1e-10)
     np.testing.assert_allclose(std, expected.stddev[0].numpy(), rtol=1e-10)
 
@@ -58,7 +61,7 @@ def test_latents_are_computed_once_per_state_and_die_with_it(network, rows, monk
     network.predict(state, x)
     network.predict(state, x[:3])
     assert len(calls) == 1
-    further = state.absorb(network.read(x, y), 50.0, 50)
+    further = state.absorb(network.read(x, y))
     network.predict(further, x)
     assert len(calls) == 2
     assert len(network._memories) == 2
@@ -77,17 +80,19 @@ def test_nothing_keeps_an_autograd_graph(network, rows):
 def test_statistics_are_float64_whatever_the_network(rows):
     x, y = rows
     for dtype in (torch.float32, torch.bfloat16):
-        softmax = Network(make_model(), torch.device("cpu"), dtype).read(x, y)
-        assert all(array.dtype == np.float64 for array in vars(softmax).values())
+        summary = Network(make_model(memory_features=12), torch.device("cpu"), dtype).read(x, y)
+        for part in (summary.softmax, summary.sums):
+            assert all(array.dtype == np.float64 for array in vars(part).values())
 
 
 def test_weights_reach_the_statistics(network, rows):
     x, y = rows
     weight = np.random.default_rng(1).uniform(0.1, 5, 50)
     weighted = network.read(x, y, weight)
-    parts = [network.read(x[i : i + 1], y[i : i + 1], weight[i : i + 1]) for i in range(50)]
-    total = network.empty_statistics(1)
-    for part in parts:
-        total = total.combine(part)
-    np.testing.assert_allclose(total.output(), weighted.output(), rtol=1e-10)
-    assert not np.allclose(weighted.output(), network.read(x, y).output())
+    total = network.empty_summary(1)
+    for i in range(50):
+        total = total.combine(network.read(x[i : i + 1], y[i : i + 1], weight[i : i + 1]))
+    np.testing.assert_allclose(total.softmax.output(), weighted.softmax.output(), rtol=1e-10)
+    np.testing.assert_allclose(total.sums.a, weighted.sums.a, rtol=1e-10, atol=1e-12)
+    assert (total.n_rows, total.weight) == (50, pytest.approx(weight.sum()))
+    assert not np.allclose(weighted.softmax.output(), network.read(x, y).softmax.output())

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes
 
 from skcmanp import CMANPRegressor, ContextState
-from skcmanp.context import DOUBLE, smallest_remainder
+from skcmanp.summary import DOUBLE, smallest_remainder
 
 MODEL = make_model()
+MEMORY_MODEL = make_model(memory_features=16)
 MAGNITUDES = st.sampled_from([1e-30, 1.0, 1e30])
-CHECKPOINTS = st.sampled_from(["auto", MODEL])
+CHECKPOINTS = st.sampled_from(["auto", MODEL, MEMORY_MODEL])
 
 
 @st.composite
@@ -135,7 +136,7 @@ def test_p6_forgotten_rows_were_never_read(table, checkpoint, weighted):
         both.forget(X[n:], y[n:], weight[n:])
     except ValueError:
         # Refused: then some query was all but deaf to the rows that stay, and only then.
-        a, b = kept.context_.softmax, both.context_.softmax
+        a, b = kept.context_.summary.softmax, both.context_.summary.softmax
         assert (a.s * np.exp(a.m - b.m) / b.s).min() < 1.01 * smallest_remainder(DOUBLE)
         assert both.n_samples_seen_ == len(X)
     else:

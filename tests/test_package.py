@@ -14,9 +14,10 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"scaling", "validation"},
+    {"scaling", "validation", "summary"},
     {"context", "devices"},
     {"nn.attention", "nn.embedding", "nn.heads"},
+    {"nn.conjugate"},
     {"nn.cmab"},
     {"nn.model"},
     {"nn.calibration"},

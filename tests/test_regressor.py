@@ -64,7 +64,7 @@ def test_native_multi_output_checkpoints(table):
     X, y = table
     reg = CMANPRegressor(checkpoint=make_model(dim_y=2)).fit(X, np.c_[y, -y])
     assert reg.predict(X).shape == (60, 2)
-    assert reg.context_.softmax.s.shape[0] == 1
+    assert reg.context_.summary.softmax.s.shape[0] == 1
     assert_refused(
         reg, lambda: reg.fit(X, np.c_[y, y, y]), "y has 3 targets, but checkpoint 'custom' predicts 2 jointly"
     )

@@ -21,6 +21,7 @@ from skcmanp.nn.attention import (
     split_heads,
 )
 from skcmanp.nn.cmab import CMAB
+from skcmanp.nn.conjugate import ConjugateMemory, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
 from skcmanp.nn.heads import GaussianHead, LinearReadout
 
@@ -64,6 +65,11 @@ class CMANPConfig:
         Inputs beyond this absolute value are compressed logarithmically.
     min_std : float, default=1e-3
         Smallest predictive standard deviation, in units of the scaled target.
+    memory_features : int, default=0
+        Features of the conjugate memory: Bayesian linear regressions whose
+        prediction the network then corrects. 0 is none, the paper's.
+    memory_regressions : int, default=6
+        How many of them there are, for different noises.
 
     Examples
     --------
@@ -88,17 +94,23 @@ class CMANPConfig:
     max_count: float = 1000.0
     input_limit: float | None = None
     min_std: float = 1e-3
+    memory_features: int = 0
+    memory_regressions: int = 6
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            minimum = 0 if field.name == "fourier_features" else 1
+            minimum = 0 if field.name in ("fourier_features", "memory_features") else 1
             if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
                 raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
         if self.dim % self.n_heads:
             raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
         if self.embed_depth < 2:
             raise ValueError(f"embed_depth={self.embed_depth} must be at least 2.")
+        if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
+            raise ValueError(
+                f"memory_features={self.memory_features} must be 0 or at least 2 * dim_x + 4 = {2 * self.dim_x + 4}."
+            )
 
     @property
     def statistics_shape(self) -> tuple[int, int, int]:
@@ -125,11 +137,19 @@ class RowProjection(NamedTuple):
     queries: Tensor  # (n_blocks * H, L_B, E)
 
 
+class RowStatistics(NamedTuple):
+    """All that is kept of a chunk of rows."""
+
+    softmax: Statistics
+    sums: Sums | None  # of the conjugate memory
+
+
 class Memory(NamedTuple):
     """All that queries need of a context."""
 
     keys_values: list[KeyValue]  # of every block's latents, for its decoder
     coefficients: Tensor | None  # of the linear readout, (B, F, dy)
+    posterior: Posterior | None  # of the conjugate memory
 
 
 class Decoder(nn.Module):
@@ -187,7 +207,12 @@ class CMANP(nn.Module):
         self.embed_row = RowEmbedder(
             self.features.dim_out, c.dim_y, c.dim, c.embed_depth, products=c.fourier_features > 0
         )
-        self.embed_query = mlp(self.features.dim_out, c.dim, c.dim, c.embed_depth)
+        self.memory: ConjugateMemory | None = None
+        if c.memory_features:
+            n_features, n_regressions = c.memory_features, c.memory_regressions
+            self.memory = ConjugateMemory(c.dim_x, c.dim_y, n_features, n_regressions, c.fourier_scales)
+        n_hints = 0 if self.memory is None else self.memory.n_hints
+        self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
         self.norm_row = nn.LayerNorm(c.dim)
         self.embed_count = mlp(2, c.dim, c.dim, 2) if c.count_input else None
         self.input_latents = nn.Parameter(torch.randn(c.n_input_latents, c.dim) * 0.5)
@@ -198,7 +223,7 @@ class CMANP(nn.Module):
         self.readout: LinearReadout | None = None
         if c.linear_readout:
             self.readout = LinearReadout(c.n_input_latents, c.dim, self.features.dim_out, c.dim_y)
-        self.head = GaussianHead(c.dim, c.dim_y, c.min_std)
+        self.head = GaussianHead(c.dim, c.dim_y, c.min_std, corrects=self.memory is not None)
 
     def __sklearn_clone__(self) -> CMANP:
         """Let estimators that share a network keep sharing it when cloned."""
@@ -227,36 +252,42 @@ class CMANP(nn.Module):
         )
 
     def rows_keys_values(self, x: Tensor, y: Tensor, projection: RowProjection) -> tuple[Tensor, Tensor]:
-        """Keys and values of rows for the heads of all blocks, (B, N, dx) -> (B, H, N, E) each."""
-        limit = self.config.input_limit
-        features = self.features(bounded(x, limit))  # (B, N, F)
-        tokens = self.norm_row(self.embed_row(features, bounded(y, limit)))  # (B, N, D)
+        """Keys and values of bounded rows for the heads of all blocks, (B, N, dx) -> (B, H, N, E) each."""
+        features = self.features(x).expand(len(y), -1, -1)  # (B, N, F)
+        tokens = self.norm_row(self.embed_row(features, y))  # (B, N, D)
         kv = F.linear(tokens, projection.weight, projection.bias)  # (B, N, 2 * n_blocks * D)
         n_heads = self.config.n_blocks * self.config.n_heads
         k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
         return k, v
 
-    def read(self, x: Tensor, y: Tensor, projection: RowProjection, log_weight: Tensor | None = None) -> Statistics:
+    def read(self, x: Tensor, y: Tensor, projection: RowProjection, log_weight: Tensor | None = None) -> RowStatistics:
         """Statistics of a chunk of rows, for all blocks in one pass.
 
         Parameters
         ----------
-        x : Tensor (B, N, dx)
+        x : Tensor (B or 1, N, dx)
         y : Tensor (B, N, dy)
         projection : RowProjection
         log_weight : Tensor (N,), optional
+            Logarithm of the row weights.
         """
+        x, y = self.bound(x), self.bound(y)
         k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(k), -1, -1, -1)
-        return read_statistics(queries, k, v, log_weight)
+        softmax = read_statistics(queries, k, v, log_weight)
+        return RowStatistics(softmax, None if self.memory is None else self.memory.read(x, y, log_weight))
 
     def attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
-        """Attention output of all blocks over the rows, with autograd, (B, H, L_B, E)."""
+        """Attention output of all blocks over bounded rows, with autograd, (B, H, L_B, E)."""
         k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(x), -1, -1, -1)
         if not x.shape[1]:
             return torch.zeros_like(queries)
         return F.scaled_dot_product_attention(queries, k, v)
+
+    def bound(self, values: Tensor) -> Tensor:
+        """Values as the network sees them: compressed beyond `input_limit`."""
+        return bounded(values, self.config.input_limit)
 
     # ------------------------------------------------------------------ statistics -> latents
 
@@ -267,13 +298,15 @@ class CMANP(nn.Module):
         count = count.clamp(max=self.config.max_count)
         return self.embed_count(torch.stack([count.log1p() / 4, (1 + count).rsqrt()], dim=-1)).unsqueeze(1)
 
-    def latents_memory(self, attended: Tensor, count: Tensor) -> Memory:
-        """The latents of all blocks, as queries need them.
+    def latents_memory(self, attended: Tensor, sums: Sums | None, count: Tensor) -> Memory:
+        """The latents of all blocks and the memory's posterior, as queries need them.
 
         Parameters
         ----------
         attended : Tensor (B, H, L_B, E)
             Attention output over the rows, heads of all blocks.
+        sums : Sums or None
+            Of the conjugate memory, if there is one.
         count : Tensor (B,)
             Sum of the row weights.
         """
@@ -283,17 +316,27 @@ class CMANP(nn.Module):
         for i, (block, decoder) in enumerate(zip(self.blocks, self.decoders, strict=True)):
             latents = block(merge_heads(per_block[:, i]), latents)  # (B, L_I, D)
             keys_values.append(decoder.cross.keys_values(latents))
-        return Memory(keys_values, None if self.readout is None else self.readout(latents))
+        return Memory(
+            keys_values,
+            coefficients=None if self.readout is None else self.readout(latents),
+            posterior=None if self.memory is None or sums is None else self.memory.posterior(sums, count),
+        )
 
     # ------------------------------------------------------------------ latents -> predictions
 
     def query(self, x: Tensor, memory: Memory, count: Tensor) -> Normal:
         """Predictive distribution of the targets of rows `x`, (B, M, dx) -> (B, M, dy)."""
-        features = self.features(bounded(x, self.config.input_limit))  # (B, M, F)
-        h = self.embed_query(features) + self.count_embedding(count)  # (B, M, D)
+        x = self.bound(x)
+        features = self.features(x)  # (B, M, F)
+        inputs, start = features, None
+        if self.memory is not None and memory.posterior is not None:
+            start, hints = self.memory.query(x, memory.posterior)
+            inputs = torch.cat([features, hints], dim=-1)
+        h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)
-        return self.head(h, None if memory.coefficients is None else features @ memory.coefficients)
+        offset = None if memory.coefficients is None else features @ memory.coefficients
+        return self.head(h, offset, start)
 
     def forward(self, x: Tensor, y: Tensor, x_target: Tensor) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
@@ -310,6 +353,8 @@ class CMANP(nn.Module):
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
-        attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
         count = x.new_full((len(x),), float(x.shape[1]))
-        return self.query(x_target, self.latents_memory(attended, count), count)
+        x, y = self.bound(x), self.bound(y)
+        attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
+        sums = None if self.memory is None else self.memory.read(x, y)
+        return self.query(x_target, self.latents_memory(attended, sums, count), count)

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct
+
+from skcmanp.nn.conjugate import ConjugateMemory, Sums
+
+
+def make(n_regressions=1, n_features=24, dim_x=2, dim_y=1):
+    torch.manual_seed(0)
+    return ConjugateMemory(dim_x, dim_y, n_features, n_regressions, (0.5, 5.0)).double()
+
+
+def rows(n, dim_x=2, dim_y=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(3, n, dim_x, generator=generator).double()
+    return x, torch.sin(2 * x).sum(-1, keepdim=True) + 0.1 * torch.randn(3, n, dim_y, generator=generator)
+
+
+def predict(memory, x, y, x_target, log_weight=None):
+    with torch.no_grad():
+        count = torch.full((len(y),), float(x.shape[1]) if log_weight is None else log_weight.exp().sum().item())
+        return memory.query(x_target, memory.posterior(memory.read(x, y, log_weight), count))
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 200])
+def test_one_regression_is_a_gaussian_process_with_its_kernel(n):
+    memory, (x, y), (x_target, _) = make(), rows(n), rows(7, seed=1)
+    distribution, _ = predict(memory, x, y, x_target)
+    with torch.no_grad():
+        tau = (memory.log_prior + memory.log_scale[0]).exp()
+        psi, psi_target = (memory.features(t) * tau for t in (x, x_target))
+        noise = memory._noise().item() ** 2
+    for i in range(3):
+        if n == 0:
+            mean, covariance = np.zeros(7), (psi_target[i] @ psi_target[i].T).numpy()
+        else:
+            process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=noise, optimizer=None)
+            process.fit(psi[i].numpy(), y[i, :, 0].numpy())
+            mean, covariance = process.predict(psi_target[i].numpy(), return_cov=True)
+        np.testing.assert_allclose(distribution.mean[i, :, 0], mean, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(distribution.stddev[i, :, 0] ** 2, covariance.diagonal() + noise, rtol=1e-6)
+
+
+def test_evidence_decides_between_regressions():
+    memory, (x, y) = make(n_regressions=3), rows(30)
+    with torch.no_grad():
+        posterior = memory.posterior(memory.read(x, y), torch.full((3,), 30.0))
+        psi = memory.features(x)
+        log_density = []
+        for k in range(3):
+            tau = (memory.log_prior + memory.log_scale[k]).exp()
+            covariance = (psi * tau) @ (psi * tau).mT + memory._noise()[k] ** 2 * torch.eye(30).double()
+            normal = torch.distributions.MultivariateNormal(torch.zeros(30).double(), covariance)
+            log_density.append(normal.log_prob(y[..., 0]))
+    torch.testing.assert_close(posterior.probability[..., 0], torch.stack(log_density, 1).softmax(1))
+
+
+def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
+    memory, (x, y), (x_target, _) = make(n_regressions=3), rows(6), rows(5, seed=1)
+    with torch.no_grad():
+        posterior = memory.posterior(memory.read(x, y), torch.full((3,), 6.0))
+        distribution, hints = memory.query(x_target, posterior)
+    assert hints.shape == (3, 5, memory.n_hints)
+    mean, log_std = hints[..., :1], hints[..., 1:2]
+    spread, log_ratio, probability = hints[..., 2:].unflatten(-1, (3, 3)).unbind(-2)
+    means, stds = mean + spread * log_std.exp(), (log_ratio + log_std).exp()
+    torch.testing.assert_close((probability * means).sum(-1, keepdim=True), distribution.mean)
+    second = (probability * (stds**2 + means**2)).sum(-1, keepdim=True)
+    torch.testing.assert_close((second - distribution.mean**2).sqrt(), distribution.stddev)
+
+
+def test_targets_share_the_features_and_nothing_else():
+    memory, (x, y) = make(n_regressions=2, dim_y=2), rows(10, dim_y=2)
+    (x_target, _) = rows(4, seed=1)
+    both, _ = predict(memory, x, y, x_target)
+    changed, _ = predict(memory, x, torch.stack([y[..., 0], -7 * y[..., 1]], -1), x_target)
+    torch.testing.assert_close(both.mean[..., 0], changed.mean[..., 0])
+    assert not torch.allclose(both.stddev[..., 1], changed.stddev[..., 1])
+
+
+def test_weights_are_repetitions():
+    memory, (x, y), (x_target, _) = make(n_regressions=2), rows(5), rows(4, seed=1)
+    weights = torch.tensor([1, 3, 2, 1, 4])
+    weighted, _ = predict(memory, x, y, x_target, weights.double().log())
+    repeated, _ = predict(memory, x.repeat_interleave(weights, 1), y.repeat_interleave(weights, 1), x_target)
+    torch.testing.assert_close(weighted.mean, repeated.mean)
+    torch.testing.assert_close(weighted.stddev, repeated.stddev)
+
+
+def test_features_of_one_batch_entry_serve_all_targets():
+    memory, (x, y) = make(n_regressions=2), rows(10)
+    x = x[:1].expand(3, -1, -1)
+    sums, shared = memory.read(x, y), memory.read(x[:1], y)
+    assert shared.a.shape[0] == 1
+    torch.testing.assert_close(shared.a[0], sums.a[2])
+    torch.testing.assert_close(shared.b, sums.b)
+
+
+@pytest.mark.parametrize("case", ["duplicates", "collinear", "constant", "huge", "damaged"])
+def test_the_posterior_always_exists(case):
+    memory, (x, y), (x_target, _) = make(n_regressions=3), rows(50), rows(4, seed=1)
+    if case == "duplicates":
+        x = x[:, :1].expand(-1, 50, -1)
+    elif case == "collinear":
+        x = x[..., :1].expand(-1, -1, 2)
+    elif case == "constant":
+        x, y = torch.ones_like(x), torch.ones_like(y)
+    with torch.no_grad():
+        sums, count = memory.read(x, y), torch.full((3,), 50.0)
+        if case == "huge":
+            sums, count = Sums(*(1e9 * t for t in sums)), 1e9 * count
+        elif case == "damaged":  # as rounding leaves it after subtractions
+            sums = sums._replace(a=sums.a - 1e-6 * torch.eye(24) * sums.a.diagonal(dim1=1, dim2=2).amax())
+        distribution, hints = memory.query(x_target, memory.posterior(sums, count))
+    assert torch.isfinite(distribution.mean).all()
+    assert (distribution.stddev >= memory.min_noise).all()
+    assert torch.isfinite(hints).all()
+
+
+def test_uncertainty_shrinks_with_rows_and_grows_away_from_them():
+    memory, (x, y) = make(), rows(400)
+    near, far = torch.zeros(3, 1, 2).double(), torch.full((3, 1, 2), 30.0).double()
+    few, many = predict(memory, x[:, :10], y[:, :10], near)[0], predict(memory, x, y, near)[0]
+    assert (many.stddev < few.stddev).all()
+    assert (predict(memory, x, y, far)[0].stddev > 2 * many.stddev).all()
