@@ -35,12 +35,12 @@ def latents(n: int) -> dict[str, int]:
 
 GROUPS = {
     "latents (L_I = L_B)": {n: variant(f"latents-{n}", **latents(n)) for n in (8, 32, 128, 256)},
-    "width": {n: variant(f"width-{n}", dim=n) for n in (32, 64, 128)},
+    "width": {32: variant("width-32", dim=32), 64: variant("latents-32"), 128: variant("width-128", dim=128)},
     "embedders": {"MLP": variant("latents-32"), "Fourier": variant("fourier", **FOURIER)},
     "initial weights": {"scaled": variant("latents-32"), "torch's": variant("default-initial", initial=False)},
 }
 CONTEXTS = [23, 46, 92, 230, 460, 920]
-LONGER = ["cmanp-tuned", "lbanp-tuned", "tnp-d-tuned"]
+LONGER = ["cmanp-memory", "cmanp-tuned", "lbanp", "tnp-d-tuned"]
 N_TARGETS = 32
 
 

@@ -32,7 +32,6 @@ VARIANTS = [
     Variant("lbanp-nd", "lbanp-nd"),
     # The second recipe is this package's: how weights start and how they are optimised.
     Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial=True),
-    Variant("lbanp-tuned", "lbanp", {}, OURS, initial=True),
     Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial=True),
     Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial=True),
 ]

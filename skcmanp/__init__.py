@@ -7,9 +7,10 @@ From a call of the estimator downwards::
     checkpoints  weights on disk; one network per process
     inference    a network in use: numpy in, numpy out
     nn           the network: rows -> statistics -> latents -> predictions
-    context      ContextState: what has been read, and its algebra
+    context      ContextState: what has been read of which network, and its bytes
+    summary      the statistics of rows, and their algebra
     scaling      what the first data fixes
-    tasks, training, recipes, cli   how checkpoints are made
+    tasks, training, recipes, cards, cli   how checkpoints are made
 """
 
 from __future__ import annotations

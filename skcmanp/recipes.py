@@ -18,11 +18,12 @@ from skcmanp.tasks import (
     RandomGP,
     RandomLinear,
     RandomMLP,
+    RandomTrees,
     TaskGenerator,
 )
 from skcmanp.training import TrainingOptions
 
-PRIORS: dict[str, type] = {"gp": RandomGP, "linear": RandomLinear, "mlp": RandomMLP}
+PRIORS: dict[str, type] = {"gp": RandomGP, "linear": RandomLinear, "mlp": RandomMLP, "trees": RandomTrees}
 
 
 @dataclasses.dataclass(frozen=True)

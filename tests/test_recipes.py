@@ -119,7 +119,11 @@ def test_every_shipped_checkpoint_has_its_recipe(name):
         ("steps = 3", "steps = 3\n[extra]", r"unknown \['extra'\]"),
         ("dim = 16", "dimm = 16", r"Unknown CMANPConfig keys \['dimm'\]"),
         ("dim = 16", "dim = 15", "dim=15 must be a multiple of n_heads=4"),
-        ('kind = "gp"', 'kind = "gpp"', r"Unknown kind 'gpp' of prior; the known ones are \['gp', 'linear', 'mlp'\]"),
+        (
+            'kind = "gp"',
+            'kind = "gpp"',
+            r"Unknown kind 'gpp' of prior; the known ones are \['gp', 'linear', 'mlp', 'trees'\]",
+        ),
         ("steps = 3", "stepps = 3", "stepps"),
         ("lengthscale", "length_scale", "length_scale"),
         ("n_context", "context", "context"),

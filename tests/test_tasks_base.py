@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from skcmanp.scaling import Scaling
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
-from skcmanp.tasks.base import TaskBatch, log_uniform, log_uniform_int, random_inputs, standardize, uniform_int
+from skcmanp.tasks.base import (
+    TaskBatch,
+    log_uniform,
+    log_uniform_int,
+    noise_like,
+    random_inputs,
+    standardize,
+    uniform_int,
+)
 
 
 def generator(seed=0):
@@ -94,3 +102,26 @@ def test_priors_draw_one_function_per_task(prior):
     assert (f[0] - f[1]).abs().max() > 1e-3
     again = prior(torch.cat([x, x], 1), generator())
     torch.testing.assert_close(again[:, :30], again[:, 30:])
+
+
+def test_noise_is_gaussian_heavy_or_varying_and_of_unit_variance():
+    x = torch.randn(400, 500, 2)
+
+    def draw(**kwargs):
+        return noise_like(x, **{"p_heavy": 0.0, "p_varying": 0.0, **kwargs}, generator=generator())
+
+    def kurtosis(noise):
+        return (noise**4).mean(1) / (noise**2).mean(1) ** 2
+
+    gaussian, heavy, varying = draw(), draw(p_heavy=1.0), draw(p_varying=1.0)
+    for noise, tolerance in ((gaussian, 0.02), (heavy, 0.15), (varying, 0.05)):
+        assert abs(noise.square().mean() - 1) < tolerance
+        assert abs(noise.mean()) < 0.01
+    assert kurtosis(gaussian).median() < 3.2
+    assert kurtosis(heavy).median() > 4.5
+    assert kurtosis(varying).median() > 3.8
+    share = (kurtosis(draw(p_heavy=0.3)) > 4).float().mean()
+    assert 0.2 < share < 0.4
+    # The scale follows x, not chance: rows with equal x have equal scales.
+    same = noise_like(x[:, :1].expand(-1, 500, -1), 0.0, 1.0, generator())
+    assert kurtosis(same).median() < 3.2

@@ -75,3 +75,11 @@ def test_gp_tasks_refuse_what_they_cannot_draw():
         GPTasks("rbff")
     with pytest.raises(ValueError, match="max_rows=40 leaves no room"):
         GPTasks(max_rows=40)
+
+
+def test_cards_say_what_the_tasks_are():
+    card = GPTasks("matern12 + rbf", dim_x=2, noise=(0.1, 0.2)).describe()
+    assert card["kernel"] == "matern12 + rbf"
+    assert card["features"] == "2"
+    assert card["noise"] == "0.1 to 0.2"
+    assert GPTasks().describe()["noise"] == "0.02"

@@ -29,7 +29,7 @@ class Posterior(NamedTuple):
     """The K regressions given a context, and how likely each is."""
 
     coefficients: Tensor  # posterior mean of the weights, (B, K, F, dy)
-    factor: Tensor  # R with R^T R the posterior covariance of the weights, (B, K, F, F)
+    cholesky: Tensor  # L with tau L^-T L^-1 tau the posterior covariance of the weights, (B, K, F, F)
     probability: Tensor  # of each regression, (B, K, dy)
 
 
@@ -110,17 +110,17 @@ class ConjugateMemory(nn.Module):
             Sum of the row weights.
         """
         variance = self._noise().square().view(1, -1, 1, 1)  # (1, K, 1, 1)
-        tau = (self.log_prior + self.log_scale.unsqueeze(-1)).double().exp()  # (K, F)
-        a = tau.unsqueeze(-1) * sums.a.unsqueeze(1) * tau.unsqueeze(-2) / variance  # (B, K, F, F)
+        tau = self._tau().unsqueeze(-1)  # (K, F, 1)
+        a = tau * sums.a.unsqueeze(1) * tau.mT / variance  # (B, K, F, F)
         cholesky = _cholesky_of_one_plus(a)
-        b = tau.unsqueeze(-1) * sums.b.unsqueeze(1) / variance  # (B, K, F, dy)
-        factor = torch.linalg.solve_triangular(cholesky, torch.diag_embed(tau).expand_as(cholesky), upper=False)
+        b = tau * sums.b.unsqueeze(1) / variance  # (B, K, F, dy)
         white = torch.linalg.solve_triangular(cholesky, b, upper=False)  # (B, K, F, dy)
         log_determinant = 2 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # (B, K)
         residual = sums.c.unsqueeze(1) / variance.squeeze(-1) - white.square().sum(-2)  # (B, K, dy)
         log_noise = count.double().view(-1, 1) * variance.view(1, -1).log()  # (B, K)
         evidence = -0.5 * (residual + (log_determinant + log_noise).unsqueeze(-1))
-        return Posterior(factor.mT @ white, factor, evidence.softmax(1))
+        coefficients = tau * torch.linalg.solve_triangular(cholesky.mT, white, upper=True)
+        return Posterior(coefficients, cholesky, evidence.softmax(1))
 
     def query(self, x: Tensor, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know of its parts.
@@ -129,8 +129,9 @@ class ConjugateMemory(nn.Module):
         """
         psi = self.features(x).unsqueeze(1)  # (B, 1, M, F)
         means = psi @ posterior.coefficients  # (B, K, M, dy)
-        explained = (psi @ posterior.factor.mT).square().sum(-1, keepdim=True)  # (B, K, M, 1)
-        variances = explained + self._noise().square().view(1, -1, 1, 1)
+        scaled = self._tau().unsqueeze(-1) * psi.mT  # (B, K, F, M)
+        white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
+        variances = white.square().sum(-2).unsqueeze(-1) + self._noise().square().view(1, -1, 1, 1)  # (B, K, M, 1)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
         spread = means - mean.unsqueeze(1)
@@ -142,6 +143,10 @@ class ConjugateMemory(nn.Module):
         ]
         hints = torch.cat([mean, std.log(), *(part.permute(0, 2, 1, 3).flatten(2) for part in parts)], dim=-1)
         return Normal(mean.to(x.dtype), std.to(x.dtype), validate_args=False), hints.to(x.dtype)
+
+    def _tau(self) -> Tensor:
+        """Prior standard deviations of the weights, (K, F)."""
+        return (self.log_prior + self.log_scale.unsqueeze(-1)).double().exp()
 
     def _noise(self) -> Tensor:
         return self.min_noise + self.log_noise.double().exp()

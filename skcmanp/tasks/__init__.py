@@ -8,7 +8,7 @@ Gaussian processes exactly, and `DatasetTasks` splits the user's own data.
 from skcmanp.tasks.base import FunctionPrior, FunctionTasks, TaskBatch, TaskGenerator
 from skcmanp.tasks.datasets import DatasetTasks
 from skcmanp.tasks.gp import GPTasks, RandomGP
-from skcmanp.tasks.tabular import RandomLinear, RandomMLP
+from skcmanp.tasks.tabular import RandomLinear, RandomMLP, RandomTrees
 
 __all__ = [
     "DatasetTasks",
@@ -18,6 +18,7 @@ __all__ = [
     "RandomGP",
     "RandomLinear",
     "RandomMLP",
+    "RandomTrees",
     "TaskBatch",
     "TaskGenerator",
 ]

@@ -116,6 +116,31 @@ def random_inputs(batch_size: int, n_rows: int, n_features: int, generator: torc
     return x
 
 
+def noise_like(x: Tensor, p_heavy: float, p_varying: float, generator: torch.Generator) -> Tensor:
+    """Noise of the rows of tasks, of about unit variance, (B, N, d) -> (B, N).
+
+    Gaussian; in a fraction `p_heavy` of tasks Student's t with 3 degrees of
+    freedom, and in a fraction `p_varying` with a scale that varies with x, by a
+    factor of up to about 10.
+    """
+    batch_size, n_rows, d = x.shape
+    noise = torch.randn(batch_size, n_rows, generator=generator)
+    if p_heavy:
+        heavy = torch.rand(batch_size, 1, generator=generator) < p_heavy
+        chi2 = torch.randn(batch_size, n_rows, 3, generator=generator).square().sum(-1)
+        student = noise / chi2.clamp(min=0.03).sqrt()  # variance 1: 3 / (3 - 2) / 3
+        noise = torch.where(heavy, student, noise)
+    if p_varying:
+        varying = torch.rand(batch_size, 1, generator=generator) < p_varying
+        direction = torch.randn(batch_size, d, 1, generator=generator) * 1.5 / math.sqrt(d)
+        phase = 2 * math.pi * torch.rand(batch_size, 1, generator=generator)
+        log_scale = 1.2 * torch.cos((x @ direction).squeeze(-1) + phase)
+        scale = log_scale.exp()
+        scale = scale / scale.square().mean(1, keepdim=True).sqrt()
+        noise = torch.where(varying, noise * scale, noise)
+    return noise
+
+
 def standardize(batch: TaskBatch, n_reference: int) -> TaskBatch:
     """Centre and scale as the estimator does, by the first `n_reference` context rows."""
 
@@ -150,6 +175,9 @@ class FunctionTasks:
         Smallest and largest noise std relative to the function's, log-uniform.
     p_empty : float, default=0.03
         Probability of a batch without context rows.
+    p_heavy, p_varying : float, default=0.0
+        Fractions of tasks with heavy-tailed noise, and with noise whose scale
+        varies with x; see `noise_like`.
     min_features : int, default=1
         Smallest number of features.
     inputs : {"table", "field"}, default="table"
@@ -173,6 +201,8 @@ class FunctionTasks:
         n_target: int = 64,
         noise: tuple[float, float] = (0.02, 1.5),
         p_empty: float = 0.03,
+        p_heavy: float = 0.0,
+        p_varying: float = 0.0,
         min_features: int = 1,
         inputs: str = "table",
     ) -> None:
@@ -186,6 +216,8 @@ class FunctionTasks:
         self.n_target = n_target
         self.noise = noise
         self.p_empty = p_empty
+        self.p_heavy = p_heavy
+        self.p_varying = p_varying
         self.min_features = min_features
         self.inputs = inputs
 
@@ -208,7 +240,8 @@ class FunctionTasks:
         f = f - f.mean(1, keepdim=True)
         f = f / f.std(1, keepdim=True, correction=0).clamp(min=1e-3)
         noise = log_uniform(*self.noise, (batch_size, 1), generator)
-        y = (f + noise * torch.randn(f.shape, generator=generator)) / (1 + noise**2).sqrt()
+        y = f + noise * noise_like(x, self.p_heavy, self.p_varying, generator)
+        y = y / (1 + noise**2).sqrt()
 
         x = torch.nn.functional.pad(x, (0, self.dim_x - n_features))
         x, x_target = x.tensor_split([n_context], dim=1)
@@ -229,4 +262,5 @@ class FunctionTasks:
             "context rows in training": "{} to {}".format(*self.n_context) + (", and none" if self.p_empty else ""),
             "priors": ", ".join(type(prior).__name__ for prior in self.priors),
             "noise / signal": "{} to {}".format(*self.noise),
+            "of them heavy-tailed, varying with x": f"{self.p_heavy:.0%}, {self.p_varying:.0%}",
         }

@@ -1,4 +1,4 @@
-"""Functions as tables have them: linear and random-network ones."""
+"""Functions as tables have them: linear, of random networks, and of random trees."""
 
 from __future__ import annotations
 
@@ -51,3 +51,38 @@ class RandomMLP:
         used = torch.arange(self.n_hidden).view(1, -1, 1) < n_used
         out = torch.randn(batch_size, self.n_hidden, 1, generator=generator) * used
         return (h @ out).squeeze(-1)
+
+
+class RandomTrees:
+    """Sums of random decision trees: piecewise constant, with interactions.
+
+    All nodes of a tree's level ask the same question, whether a feature exceeds
+    a threshold, which is a value of that feature in the task.
+
+    Parameters
+    ----------
+    n_trees : int, default=16
+        Largest number of trees.
+    depth : int, default=3
+    """
+
+    def __init__(self, n_trees: int = 16, depth: int = 3) -> None:
+        self.n_trees = n_trees
+        self.depth = depth
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw one function per task and evaluate it, (B, N, d) -> (B, N)."""
+        batch_size, n_rows, d = x.shape
+        n_questions = self.n_trees * self.depth
+        relevance = random_relevance(batch_size, d, generator)
+        feature = torch.multinomial(relevance, n_questions, replacement=True, generator=generator)  # (B, Q)
+        row = torch.randint(n_rows, (batch_size, n_questions), generator=generator)
+        tasks = torch.arange(batch_size).unsqueeze(1)
+        threshold = x[tasks, row, feature]  # (B, Q)
+        asked = x.gather(2, feature.unsqueeze(1).expand(-1, n_rows, -1))  # (B, N, Q)
+        answers = (asked > threshold.unsqueeze(1)).unflatten(-1, (self.n_trees, self.depth))
+        leaf = (answers * 2 ** torch.arange(self.depth)).sum(-1)  # (B, N, trees)
+        n_used = torch.randint(1, self.n_trees + 1, (batch_size, 1, 1), generator=generator)
+        used = torch.arange(self.n_trees).view(1, -1, 1) < n_used
+        value = torch.randn(batch_size, self.n_trees, 2**self.depth, generator=generator) * used
+        return value.gather(2, leaf.transpose(1, 2)).sum(1)
