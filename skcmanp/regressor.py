@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skcmanp.checkpoints import Checkpoint, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
-from skcmanp.nn.model import CMANP
+from skcmanp.nn.model import CMANP, CMANPConfig
 from skcmanp.parallel import Reader
 from skcmanp.scaling import Scaling
 from skcmanp.summary import Summary
@@ -46,6 +46,11 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     standardize : bool, default=True
         Centre and scale X and y by the weighted moments of the first data
         seen, frozen afterwards. With False, only bounds scale.
+    adapt : "auto" or bool, default="auto"
+        With a checkpoint that reads features in units of their length-scales:
+        whether to fit these to (at most 320 of) the first data seen, frozen
+        afterwards. It takes up to a second or two. "auto" does so unless
+        bounds are declared or nothing is standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even a stream that starts with
@@ -116,6 +121,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "checkpoint": [str, os.PathLike, CMANP],
         "standardize": ["boolean"],
+        "adapt": [StrOptions({"auto"}), "boolean"],
         "x_bounds": [None, "array-like"],
         "y_bounds": [None, "array-like"],
         "chunk_size": [Interval(Integral, 1, None, closed="left")],
@@ -131,6 +137,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         checkpoint: Any = "auto",
         *,
         standardize: bool = True,
+        adapt: Any = "auto",
         x_bounds: ArrayLike | None = None,
         y_bounds: ArrayLike | None = None,
         chunk_size: int = 8192,
@@ -142,6 +149,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ) -> None:
         self.checkpoint = checkpoint
         self.standardize = standardize
+        self.adapt = adapt
         self.x_bounds = x_bounds
         self.y_bounds = y_bounds
         self.chunk_size = chunk_size
@@ -315,13 +323,31 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Scaling | None) -> tuple[Summary, Scaling]:
         """Statistics of validated rows; scaled by their own moments if `scaling` is None."""
+        device = resolve_device(self.device)
         if scaling is None:
             scaling = Scaling.fit(
-                X, y, weight, standardize=self.standardize, x_bounds=self.x_bounds, y_bounds=self.y_bounds
+                X,
+                y,
+                weight,
+                standardize=self.standardize,
+                x_bounds=self.x_bounds,
+                y_bounds=self.y_bounds,
+                relevance=self._relevance(get_network(self.checkpoint_, device, DTYPES[self.dtype]).config),
             )
-        device = resolve_device(self.device)
         reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
         return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling
+
+    def _relevance(self, config: CMANPConfig) -> str:
+        """How `Scaling.fit` is to find length-scales."""
+        if not config.relevance:
+            if self.adapt is True:
+                raise ValueError(
+                    f"adapt=True: checkpoint {self.checkpoint_.name!r} was not trained on features in units of their "
+                    "length-scales; leave adapt='auto', or choose another checkpoint."
+                )
+            return "none"
+        undeclared = self.standardize and self.x_bounds is None and self.y_bounds is None
+        return "fit" if (undeclared if self.adapt == "auto" else self.adapt) else "default"
 
     def _validate_rows(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool

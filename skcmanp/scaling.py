@@ -1,16 +1,19 @@
 """What the first data fixes: centre and scale of every feature and target.
 
-Networks are meta-trained on standardised tasks. The moments of the first data
-seen, or declared bounds, are frozen; from then on reading rows is additive.
+Networks are meta-trained on standardised tasks, some of them with every feature
+in units of its length-scale. The moments of the first data seen, or declared
+bounds, and those length-scales are frozen; from then on reading rows is additive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from skcmanp.relevance import default_lengthscale, fit_lengthscales, sample_rows
 
 Array = NDArray[np.float64]
 
@@ -94,6 +97,7 @@ class Scaling:
         standardize: bool = True,
         x_bounds: ArrayLike | None = None,
         y_bounds: ArrayLike | None = None,
+        relevance: str = "none",
     ) -> Scaling:
         """Scaling by declared bounds, else by the data's weighted moments, else none.
 
@@ -106,6 +110,9 @@ class Scaling:
             Use moments where no bounds are given.
         x_bounds, y_bounds : pair, optional
             Low and high, numbers or arrays of the number of columns.
+        relevance : {"none", "default", "fit"}, default="none"
+            Also divide features by their length-scales: by what they are
+            before anything is known, or fitted to the rows.
 
         Raises
         ------
@@ -120,7 +127,17 @@ class Scaling:
                 return _moments(columns, weight)
             return np.zeros(columns.shape[1]), np.ones(columns.shape[1])
 
-        return cls(*column_moments("x_bounds", X, x_bounds), *column_moments("y_bounds", y, y_bounds))
+        scaling = cls(*column_moments("x_bounds", X, x_bounds), *column_moments("y_bounds", y, y_bounds))
+        if relevance == "none":
+            return scaling
+        lengthscale = np.full(X.shape[1], default_lengthscale(X.shape[1]))
+        if relevance == "fit":
+            chunks = row_chunks(X, y, weight, _MOMENT_ROWS)
+            scaled = (
+                (scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks
+            )
+            lengthscale = fit_lengthscales(*sample_rows(scaled))
+        return replace(scaling, x_scale=scaling.x_scale * lengthscale)
 
     def scale_x(self, X: Array) -> Array:
         """Features in the network's units, (n, d)."""

@@ -1,15 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
+from scipy.stats import multivariate_t
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import DotProduct
+from sklearn.gaussian_process.kernels import DotProduct, Matern
 
-from skcmanp.nn.conjugate import ConjugateMemory, Sums
+from skcmanp.nn.conjugate import ConjugateMemory, LearnedFeatures, MaternFeatures, Sums
 
 
-def make(n_regressions=1, n_features=24, dim_x=2, dim_y=1):
+def make(n_regressions=1, n_features=24, dim_x=2, dim_y=1, kernel="learned"):
     torch.manual_seed(0)
-    return ConjugateMemory(dim_x, dim_y, n_features, n_regressions, (0.5, 5.0)).double()
+    if kernel == "learned":
+        features = LearnedFeatures(dim_x, n_features, (0.5, 5.0))
+    else:
+        features = MaternFeatures(dim_x, n_features)
+    return ConjugateMemory(features, dim_y, n_regressions, ratio=(3.0, 100.0)).double()
 
 
 def rows(n, dim_x=2, dim_y=1, seed=0):
@@ -24,37 +30,64 @@ def predict(memory, x, y, x_target, log_weight=None):
         return memory.query(x_target, memory.posterior(memory.read(x, y, log_weight), count))
 
 
+def weighted_features(memory, x, k=0):
+    with torch.no_grad():
+        return memory.features(x) * (memory.embed.log_prior + memory.log_ratio[k]).exp()
+
+
 @pytest.mark.parametrize("n", [0, 1, 5, 200])
-def test_one_regression_is_a_gaussian_process_with_its_kernel(n):
+def test_one_regression_is_a_gaussian_process_of_unknown_noise(n):
     memory, (x, y), (x_target, _) = make(), rows(n), rows(7, seed=1)
     distribution, _ = predict(memory, x, y, x_target)
-    with torch.no_grad():
-        tau = (memory.log_prior + memory.log_scale[0]).exp()
-        psi, psi_target = (memory.features(t) * tau for t in (x, x_target))
-        noise = memory._noise().item() ** 2
+    psi, psi_target = weighted_features(memory, x), weighted_features(memory, x_target)
+    shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().item()
     for i in range(3):
         if n == 0:
-            mean, covariance = np.zeros(7), (psi_target[i] @ psi_target[i].T).numpy()
+            mean, covariance, fit = np.zeros(7), (psi_target[i] @ psi_target[i].T).numpy(), 0.0
         else:
-            process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=noise, optimizer=None)
+            process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=1.0, optimizer=None)
             process.fit(psi[i].numpy(), y[i, :, 0].numpy())
             mean, covariance = process.predict(psi_target[i].numpy(), return_cov=True)
+            fit = process.y_train_ @ process.alpha_
+        noise = (rate + 0.5 * fit) / (shape + 0.5 * n - 1)
         np.testing.assert_allclose(distribution.mean[i, :, 0], mean, rtol=1e-6, atol=1e-8)
-        np.testing.assert_allclose(distribution.stddev[i, :, 0] ** 2, covariance.diagonal() + noise, rtol=1e-6)
+        np.testing.assert_allclose(distribution.variance[i, :, 0], noise * (1 + covariance.diagonal()), rtol=1e-6)
 
 
 def test_evidence_decides_between_regressions():
     memory, (x, y) = make(n_regressions=3), rows(30)
     with torch.no_grad():
         posterior = memory.posterior(memory.read(x, y), torch.full((3,), 30.0))
-        psi = memory.features(x)
-        log_density = []
+        shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp()
+    log_density = np.empty((3, 3))
+    for i in range(3):
         for k in range(3):
-            tau = (memory.log_prior + memory.log_scale[k]).exp()
-            covariance = (psi * tau) @ (psi * tau).mT + memory._noise()[k] ** 2 * torch.eye(30).double()
-            normal = torch.distributions.MultivariateNormal(torch.zeros(30).double(), covariance)
-            log_density.append(normal.log_prob(y[..., 0]))
-    torch.testing.assert_close(posterior.probability[..., 0], torch.stack(log_density, 1).softmax(1))
+            psi = weighted_features(memory, x[i], k).numpy()
+            scale = rate[k].item() / shape * (np.eye(30) + psi @ psi.T)
+            log_density[i, k] = multivariate_t(shape=scale, df=2 * shape).logpdf(y[i, :, 0].numpy())
+    np.testing.assert_allclose(posterior.probability[..., 0], softmax(log_density, axis=1), rtol=1e-6)
+
+
+def test_random_waves_approximate_the_matern_kernel():
+    x = torch.randn(1, 300, 3).double()
+    exact = Matern(1.0, nu=2.5)(x[0].numpy())
+    errors = []
+    for n_waves in (60, 1000):
+        memory = make(kernel="matern52", n_features=2 * n_waves + 4, dim_x=3)
+        with torch.no_grad():
+            psi = (memory.features(x) * memory.embed.log_prior.exp())[0, :, : 2 * n_waves].numpy()
+        errors.append(np.abs(psi @ psi.T - exact).mean())
+    assert errors[0] < 0.08
+    assert errors[1] < 0.025
+
+
+def test_absent_features_leave_the_kernel_of_the_others():
+    memory = make(kernel="matern52", n_features=2 * 1000 + 9, dim_x=8)
+    x = torch.randn(1, 200, 2).double()
+    with torch.no_grad():
+        psi = memory.features(torch.nn.functional.pad(x, (0, 6)))[0] * memory.embed.log_prior.exp()
+    psi = psi[:, :2000].numpy()
+    assert np.abs(psi @ psi.T - Matern(1.0, nu=2.5)(x[0].numpy())).mean() < 0.03
 
 
 def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
@@ -115,12 +148,12 @@ def test_the_posterior_always_exists(case):
             sums = sums._replace(a=sums.a - 1e-6 * torch.eye(24) * sums.a.diagonal(dim1=1, dim2=2).amax())
         distribution, hints = memory.query(x_target, memory.posterior(sums, count))
     assert torch.isfinite(distribution.mean).all()
-    assert (distribution.stddev >= memory.min_noise).all()
+    assert (distribution.stddev > 0).all()
     assert torch.isfinite(hints).all()
 
 
 def test_uncertainty_shrinks_with_rows_and_grows_away_from_them():
-    memory, (x, y) = make(), rows(400)
+    memory, (x, y) = make(n_regressions=4, kernel="matern52", n_features=103), rows(400)
     near, far = torch.zeros(3, 1, 2).double(), torch.full((3, 1, 2), 30.0).double()
     few, many = predict(memory, x[:, :10], y[:, :10], near)[0], predict(memory, x, y, near)[0]
     assert (many.stddev < few.stddev).all()

@@ -18,8 +18,9 @@ from skcmanp.summary import DOUBLE, smallest_remainder
 
 MODEL = make_model()
 MEMORY_MODEL = make_model(memory_features=16)
+RELEVANCE_MODEL = make_model(memory_features=14, memory_kernel="matern52", relevance=True, input_limit=20.0)
 MAGNITUDES = st.sampled_from([1e-30, 1.0, 1e30])
-CHECKPOINTS = st.sampled_from(["auto", MODEL, MEMORY_MODEL])
+CHECKPOINTS = st.sampled_from(["auto", MODEL, MEMORY_MODEL, RELEVANCE_MODEL])
 
 
 @st.composite

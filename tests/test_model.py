@@ -103,7 +103,16 @@ def test_pickles_of_cuda_models_load_on_the_cpu():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("dim", 0), ("n_heads", 5), ("n_blocks", 1.5), ("fourier_features", -1), ("embed_depth", 1), ("dim_x", True)],
+    [
+        ("dim", 0),
+        ("n_heads", 5),
+        ("n_blocks", 1.5),
+        ("fourier_features", -1),
+        ("embed_depth", 1),
+        ("dim_x", True),
+        ("memory_features", 3),
+        ("memory_kernel", "rbf"),
+    ],
 )
 def test_bad_configuration_names_the_key(key, value):
     with pytest.raises(ValueError, match=key):
@@ -116,3 +125,22 @@ def test_configuration_round_trip():
     assert CMANPConfig.from_dict({**config.to_dict(), "fourier_scales": [0.3, 6.0]}) == config
     with pytest.raises(ValueError, match="depht"):
         CMANPConfig.from_dict({"depht": 3})
+
+
+def test_random_features_need_pairs_of_waves():
+    with pytest.raises(ValueError, match=r"memory_features=21 must be dim_x \+ 1 = 6 and an even number"):
+        CMANPConfig(dim_x=5, memory_features=21, memory_kernel="matern52")
+
+
+@pytest.mark.parametrize("memory", [{"memory_features": 16}, {"memory_features": 14, "memory_kernel": "matern52"}])
+def test_a_fresh_network_predicts_what_its_memory_does(memory):
+    torch.manual_seed(0)
+    model = CMANP(CMANPConfig(dim_x=3, dim=16, n_blocks=1, n_block_latents=4, n_input_latents=4, **memory))
+    x, y, x_target = torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)
+    with torch.no_grad():
+        distribution = model(x, y, x_target)
+        start, _ = model.memory.query(x_target, model.memory.posterior(model.memory.read(x, y), torch.full((2,), 20.0)))
+    torch.testing.assert_close(distribution.mean, start.mean)
+    torch.testing.assert_close(distribution.stddev, start.stddev + model.config.min_std)
+    trained = {name for name, p in model.memory.named_parameters() if p.requires_grad}
+    assert bool(trained) is ("memory_kernel" not in memory)

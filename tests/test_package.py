@@ -14,7 +14,8 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"scaling", "validation", "summary"},
+    {"relevance", "validation", "summary"},
+    {"scaling"},
     {"context", "devices"},
     {"nn.attention", "nn.embedding", "nn.heads"},
     {"nn.conjugate"},
@@ -65,7 +66,7 @@ def test_imports_go_down_the_layers(name, path):
 @pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_modules_are_short_and_documented(name, path):
     source = path.read_text()
-    limit = 470 if name == "regressor" else 400  # the estimator's docstrings are half of it
+    limit = 490 if name == "regressor" else 400  # the estimator's docstrings are half of it
     assert len(source.splitlines()) <= limit
     assert ast.get_docstring(ast.parse(source))
 

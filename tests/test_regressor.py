@@ -23,6 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skcmanp import CMANPRegressor, ContextState, save_checkpoint
 from skcmanp.checkpoints import loaded_networks
+from skcmanp.relevance import default_lengthscale
+from skcmanp.scaling import Scaling
 
 
 def snapshot(reg):
@@ -462,3 +464,58 @@ def test_metadata_routing_carries_weights(table):
             X, y, sample_weight=weight
         )
     assert pipeline[-1].context_.weight == weight.sum()
+
+
+@pytest.fixture(scope="module")
+def relevance_model():
+    return make_model(memory_features=14, memory_kernel="matern52", relevance=True, input_limit=20.0)
+
+
+def lengthscales(reg, X, y):
+    """What features are divided by beyond their standardisation."""
+    return reg.context_.scaling.x_scale / Scaling.fit(X, y[:, None], x_bounds=reg.x_bounds).x_scale
+
+
+def test_adaptation_is_fitted_to_the_first_data_alone(table, relevance_model):
+    X, y = table
+    reg = CMANPRegressor(relevance_model).fit(X, y)
+    assert len(set(lengthscales(reg, X, y))) > 1
+    scaling = reg.context_.scaling
+    assert reg.partial_fit(X[::-1], -y).context_.scaling is scaling
+    assert reg.fit(X[:, ::-1], y).context_.scaling is not scaling
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fitted"),
+    [
+        ({}, True),
+        ({"adapt": False}, False),
+        ({"x_bounds": (-1000, 2000)}, False),
+        ({"y_bounds": (0, 100)}, False),
+        ({"x_bounds": (-1000, 2000), "adapt": True}, True),
+        ({"adapt": True}, True),
+    ],
+)
+def test_adaptation_is_left_out_where_nothing_may_depend_on_the_data(table, relevance_model, parameters, fitted):
+    X, y = table
+    reg = CMANPRegressor(relevance_model, **parameters).fit(X, y)
+    found = lengthscales(reg, X, y)
+    assert (not np.allclose(found, default_lengthscale(3))) is fitted
+    assert np.isfinite(reg.predict(X)).all()
+
+
+def test_adaptation_is_for_checkpoints_that_were_trained_with_it(table, model):
+    X, y = table
+    reg = CMANPRegressor(model).fit(X, y)
+    np.testing.assert_allclose(lengthscales(reg, X, y), 1.0)
+    with pytest.raises(ValueError, match="adapt=True: checkpoint 'custom' was not trained"):
+        CMANPRegressor(model, adapt=True).fit(X, y)
+
+
+def test_merging_demands_equal_adaptation(table, relevance_model):
+    X, y = table
+    first = CMANPRegressor(relevance_model).fit(X, y)
+    with pytest.raises(ValueError, match="different scaling"):
+        first.merge(CMANPRegressor(relevance_model).fit(X, -X[:, 1]))
+    shard = copy.deepcopy(first).decay(0).partial_fit(X[:10], y[:10])
+    assert first.merge(shard).n_samples_seen_ == 70

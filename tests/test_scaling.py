@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from skcmanp.relevance import default_lengthscale
 from skcmanp.scaling import LARGEST, Scaling, row_chunks
 
 rows = arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.floats(-1e3, 1e3, width=32))
@@ -90,3 +91,31 @@ def test_equality_is_exact():
     X = np.random.default_rng(0).normal(size=(10, 2))
     assert Scaling.fit(X, X).equals(Scaling.fit(X, X))
     assert not Scaling.fit(X, X).equals(Scaling.fit(X + 1e-12, X))
+
+
+def test_relevance_multiplies_the_features_scale():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2)) * [10.0, 0.1]
+    y = np.sin(X[:, :1] / 5)
+    plain, default, fitted = (Scaling.fit(X, y, relevance=kind) for kind in ("none", "default", "fit"))
+    np.testing.assert_allclose(default.x_scale, plain.x_scale * default_lengthscale(2))
+    relevant, idle = fitted.x_scale / plain.x_scale
+    assert relevant < 2
+    assert idle > 5
+    for scaling in (default, fitted):
+        np.testing.assert_array_equal(scaling.x_centre, plain.x_centre)
+        np.testing.assert_array_equal(scaling.y_scale, plain.y_scale)
+
+
+def test_fitted_relevance_depends_on_neither_order_nor_repetition(monkeypatch):
+    monkeypatch.setattr("skcmanp.scaling._MOMENT_ROWS", 50)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y, weight = np.sin(2 * X[:, :1]), rng.integers(0, 3, 400).astype(float)
+    order = rng.permutation(400)
+    again = np.repeat(np.arange(400), weight.astype(int))
+    expected = Scaling.fit(X, y, weight, relevance="fit").x_scale
+    np.testing.assert_allclose(
+        Scaling.fit(X[order], y[order], weight[order], relevance="fit").x_scale, expected, rtol=1e-12
+    )
+    np.testing.assert_allclose(Scaling.fit(X[again], y[again], relevance="fit").x_scale, expected, rtol=1e-12)

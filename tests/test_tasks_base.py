@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skcmanp.relevance import default_lengthscale, fit_lengthscales
 from skcmanp.scaling import Scaling
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
 from skcmanp.tasks.base import (
@@ -125,3 +126,23 @@ def test_noise_is_gaussian_heavy_or_varying_and_of_unit_variance():
     # The scale follows x, not chance: rows with equal x have equal scales.
     same = noise_like(x[:, :1].expand(-1, 500, -1), 0.0, 1.0, generator())
     assert kurtosis(same).median() < 3.2
+
+
+def test_relevance_scaled_tasks_are_scaled_as_the_estimator_scales():
+    arguments = {"dim_x": 5, "n_context": (40, 40), "n_target": 10, "p_empty": 0.0, "min_features": 3}
+    plain = FunctionTasks([RandomGP()], **arguments).sample(3, generator(1))
+    scaled = FunctionTasks([RandomGP()], **arguments, relevance=True).sample(3, generator(1))
+    assert torch.equal(plain.y_target, scaled.y_target)
+    n_features = int((plain.x[0].abs().sum(0) > 0).sum())
+    for i in range(3):
+        x, y = plain.x[i, :, :n_features].double().numpy(), plain.y[i].double().numpy()
+        lengthscale = torch.tensor(fit_lengthscales(x, y, np.ones(40))).float()
+        torch.testing.assert_close(scaled.x[i, :, :n_features] * lengthscale, plain.x[i, :, :n_features])
+        torch.testing.assert_close(scaled.x_target[i, :, :n_features] * lengthscale, plain.x_target[i, :, :n_features])
+
+
+def test_without_context_relevance_is_the_default():
+    arguments = {"dim_x": 4, "n_target": 10, "p_empty": 1.0, "min_features": 4}
+    plain = FunctionTasks([RandomGP()], **arguments).sample(3, generator(1))
+    scaled = FunctionTasks([RandomGP()], **arguments, relevance=True).sample(3, generator(1))
+    torch.testing.assert_close(scaled.x_target * default_lengthscale(4), plain.x_target)

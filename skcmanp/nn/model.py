@@ -21,7 +21,7 @@ from skcmanp.nn.attention import (
     split_heads,
 )
 from skcmanp.nn.cmab import CMAB
-from skcmanp.nn.conjugate import ConjugateMemory, Posterior, Sums
+from skcmanp.nn.conjugate import ConjugateMemory, LearnedFeatures, MaternFeatures, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
 from skcmanp.nn.heads import GaussianHead, LinearReadout
 
@@ -68,8 +68,14 @@ class CMANPConfig:
     memory_features : int, default=0
         Features of the conjugate memory: Bayesian linear regressions whose
         prediction the network then corrects. 0 is none, the paper's.
-    memory_regressions : int, default=6
-        How many of them there are, for different noises.
+    memory_kernel : {"learned", "matern52"}, default="learned"
+        Learned features, or random ones of a Matern-5/2 process, for inputs in
+        units of their length-scales.
+    memory_regressions : int, default=8
+        Number of these regressions; they differ in signal to noise.
+    relevance : bool, default=False
+        Whether the network expects features in units of their length-scales;
+        `CMANPRegressor` then fits these to the first data.
 
     Examples
     --------
@@ -95,7 +101,9 @@ class CMANPConfig:
     input_limit: float | None = None
     min_std: float = 1e-3
     memory_features: int = 0
-    memory_regressions: int = 6
+    memory_kernel: str = "learned"
+    memory_regressions: int = 8
+    relevance: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -107,9 +115,15 @@ class CMANPConfig:
             raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
         if self.embed_depth < 2:
             raise ValueError(f"embed_depth={self.embed_depth} must be at least 2.")
+        if self.memory_kernel not in ("learned", "matern52"):
+            raise ValueError(f"memory_kernel={self.memory_kernel!r} must be 'learned' or 'matern52'.")
         if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
             raise ValueError(
                 f"memory_features={self.memory_features} must be 0 or at least 2 * dim_x + 4 = {2 * self.dim_x + 4}."
+            )
+        if self.memory_features and self.memory_kernel == "matern52" and (self.memory_features - self.dim_x) % 2 == 0:
+            raise ValueError(
+                f"memory_features={self.memory_features} must be dim_x + 1 = {self.dim_x + 1} and an even number."
             )
 
     @property
@@ -209,8 +223,14 @@ class CMANP(nn.Module):
         )
         self.memory: ConjugateMemory | None = None
         if c.memory_features:
-            n_features, n_regressions = c.memory_features, c.memory_regressions
-            self.memory = ConjugateMemory(c.dim_x, c.dim_y, n_features, n_regressions, c.fourier_scales)
+            features: LearnedFeatures | MaternFeatures
+            if c.memory_kernel == "learned":
+                features = LearnedFeatures(c.dim_x, c.memory_features, c.fourier_scales)
+            else:
+                features = MaternFeatures(c.dim_x, c.memory_features)
+            self.memory = ConjugateMemory(features, c.dim_y, c.memory_regressions)
+            # Random features suit all functions as they are, and gradients through the memory are its largest cost.
+            self.memory.requires_grad_(c.memory_kernel == "learned")
         n_hints = 0 if self.memory is None else self.memory.n_hints
         self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
         self.norm_row = nn.LayerNorm(c.dim)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from skcmanp.relevance import default_lengthscale, fit_lengthscales
 
 
 class TaskBatch(NamedTuple):
@@ -141,6 +144,24 @@ def noise_like(x: Tensor, p_heavy: float, p_varying: float, generator: torch.Gen
     return noise
 
 
+# Rows per task to which length-scales are fitted: fewer than the estimator takes, as every task needs a fit.
+RELEVANCE_ROWS = 64
+
+
+def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> TaskBatch:
+    """Features in units of their length-scales, as the estimator fits them to the first `n_reference` context rows.
+
+    With no such rows the length-scales are those before anything is known.
+    """
+    n_rows = min(n_reference, RELEVANCE_ROWS)
+    lengthscale = torch.full((len(batch.x), 1, batch.x.shape[-1]), default_lengthscale(n_features))
+    if n_rows:
+        for i, (x, y) in enumerate(zip(batch.x, batch.y, strict=True)):
+            rows = (x[:n_rows, :n_features].double().numpy(), y[:n_rows].double().numpy(), np.ones(n_rows))
+            lengthscale[i, 0, :n_features] = torch.tensor(fit_lengthscales(*rows))
+    return batch._replace(x=batch.x / lengthscale, x_target=batch.x_target / lengthscale)
+
+
 def standardize(batch: TaskBatch, n_reference: int) -> TaskBatch:
     """Centre and scale as the estimator does, by the first `n_reference` context rows."""
 
@@ -183,6 +204,9 @@ class FunctionTasks:
     inputs : {"table", "field"}, default="table"
         Features as tables have them, see `random_inputs`, or independent and
         uniform, as places in a field are.
+    relevance : bool, default=False
+        Give features in units of their length-scales, fitted to every task; for
+        networks with ``CMANPConfig(relevance=True)``.
 
     Examples
     --------
@@ -205,6 +229,7 @@ class FunctionTasks:
         p_varying: float = 0.0,
         min_features: int = 1,
         inputs: str = "table",
+        relevance: bool = False,
     ) -> None:
         if inputs not in ("table", "field"):
             raise ValueError(f"inputs={inputs!r} must be 'table' or 'field'.")
@@ -220,6 +245,7 @@ class FunctionTasks:
         self.p_varying = p_varying
         self.min_features = min_features
         self.inputs = inputs
+        self.relevance = relevance
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
         """Draw a batch of tasks."""
@@ -247,12 +273,13 @@ class FunctionTasks:
         x, x_target = x.tensor_split([n_context], dim=1)
         y, y_target = y.unsqueeze(-1).tensor_split([n_context], dim=1)
         batch = TaskBatch(x, y, x_target, y_target)
-        if n_context < MIN_REFERENCE:
-            return batch
-        n_reference = n_context
-        if torch.rand(1, generator=generator).item() < 0.25:  # a stream's first chunk
-            n_reference = uniform_int(min(10, n_context), n_context, generator)
-        return standardize(batch, n_reference)
+        n_reference = 0
+        if n_context >= MIN_REFERENCE:
+            n_reference = n_context
+            if torch.rand(1, generator=generator).item() < 0.25:  # a stream's first chunk
+                n_reference = uniform_int(min(10, n_context), n_context, generator)
+            batch = standardize(batch, n_reference)
+        return relevance_scaled(batch, n_features, n_reference) if self.relevance else batch
 
     def describe(self) -> dict[str, str]:
         """What a checkpoint's card says of the tasks."""
