@@ -223,14 +223,15 @@ class CMANP(nn.Module):
         )
         self.memory: ConjugateMemory | None = None
         if c.memory_features:
-            features: LearnedFeatures | MaternFeatures
             if c.memory_kernel == "learned":
-                features = LearnedFeatures(c.dim_x, c.memory_features, c.fourier_scales)
+                learned = LearnedFeatures(c.dim_x, c.memory_features, c.fourier_scales)
+                self.memory = ConjugateMemory(learned, c.dim_y, c.memory_regressions)
             else:
-                features = MaternFeatures(c.dim_x, c.memory_features)
-            self.memory = ConjugateMemory(features, c.dim_y, c.memory_regressions)
-            # Random features suit all functions as they are, and gradients through the memory are its largest cost.
-            self.memory.requires_grad_(c.memory_kernel == "learned")
+                # Their signal has unit variance, so that a larger ratio would mean noise below a hundredth.
+                waves = MaternFeatures(c.dim_x, c.memory_features)
+                self.memory = ConjugateMemory(waves, c.dim_y, c.memory_regressions, ratio=(0.5, 150.0))
+                # They suit all functions as they are, and gradients through the memory are its largest cost.
+                self.memory.requires_grad_(False)
         n_hints = 0 if self.memory is None else self.memory.n_hints
         self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
         self.norm_row = nn.LayerNorm(c.dim)

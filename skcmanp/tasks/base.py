@@ -145,7 +145,7 @@ def noise_like(x: Tensor, p_heavy: float, p_varying: float, generator: torch.Gen
 
 
 # Rows per task to which length-scales are fitted: fewer than the estimator takes, as every task needs a fit.
-RELEVANCE_ROWS = 64
+RELEVANCE_ROWS = 160
 
 
 def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> TaskBatch:
