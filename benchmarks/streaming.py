@@ -150,6 +150,21 @@ def main() -> None:
         add("predict 8,192 rows", name, 8192e3 / p50, math.nan, math.nan, "rows/s")
 
     default = CMANPRegressor()
+    x, y = rng.normal(size=(1000, 10)), rng.normal(size=1000)
+    y += np.sin(2 * x[:, 0]) + x[:, 1]
+    for adapt in ("auto", False):
+        p50, _ = milliseconds(lambda _: void(clone(default).set_params(adapt=adapt).fit(x, y)), 3)  # noqa: B023
+        add(f"first fit of 1,000 x 10 rows, adapt={adapt}", "float64", p50, math.nan, math.nan, "ms")
+    fitted = clone(default).fit(x, y)
+
+    def update_default(i: int) -> float:
+        fitted.partial_fit(x[i : i + 1], y[i : i + 1])
+        start = time.perf_counter()
+        fitted.predict(x[i : i + 1])
+        return time.perf_counter() - start
+
+    p50, p99 = milliseconds(update_default, 30)
+    add("default checkpoint: one-row predict after an update", "float64", p50, p99, math.nan, "ms")
     p50, p99 = milliseconds(lambda _: void(clone(default)), repeats)
     add("clone", "-", p50, p99, math.nan, "ms")
     add("import skcmanp", "-", import_milliseconds(), math.nan, math.nan, "ms")

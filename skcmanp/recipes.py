@@ -150,16 +150,18 @@ def _model(table: dict[str, Any], folder: Path) -> tuple[CMANPConfig, Path | Non
 
 def _function_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> FunctionTasks:
     priors = [_prior(prior) for prior in arguments.pop("priors", ())]
-    return FunctionTasks(priors, config.dim_x, **arguments)
+    return FunctionTasks(priors, config.dim_x, relevance=config.relevance, **arguments)
 
 
 def _gp_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> GPTasks:
+    if config.relevance:
+        raise ValueError("Tasks of kind 'gp' are not scaled, but the model has relevance=true; use 'functions'.")
     return GPTasks(dim_x=config.dim_x, **arguments)
 
 
 def _dataset_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> DatasetTasks:
     files = folder / arguments.pop("files", "")
-    tasks = DatasetTasks.from_files(files, dim_x=config.dim_x, **arguments)
+    tasks = DatasetTasks.from_files(files, dim_x=config.dim_x, relevance=config.relevance, **arguments)
     if tasks.dim_y != config.dim_y:
         raise ValueError(f"The data sets have {tasks.dim_y} targets, but the model has dim_y={config.dim_y}.")
     return tasks

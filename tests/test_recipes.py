@@ -159,3 +159,13 @@ def test_data_sets_must_fit_the_model(tmp_path):
         load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 1")))
     with pytest.raises(ValueError, match="have 1 targets, but the model has dim_y=2"):
         load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 2\ndim_y = 2")))
+
+
+def test_tasks_are_scaled_as_the_model_reads_them(tmp_path):
+    write_datasets(tmp_path)
+    datasets = with_tasks('kind = "datasets"\nfiles = "sensor*.csv"\ntarget = "level"\n')
+    for text in (TEXT, datasets):
+        assert not load_recipe(write(tmp_path, text)).tasks.relevance
+        assert load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 2\nrelevance = true"))).tasks.relevance
+    with pytest.raises(ValueError, match="'gp' are not scaled, but the model has relevance=true"):
+        load_recipe(write(tmp_path, with_tasks('kind = "gp"\n').replace("dim_x = 2", "dim_x = 2\nrelevance = true")))

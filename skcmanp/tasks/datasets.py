@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from skcmanp.scaling import Scaling
-from skcmanp.tasks.base import MIN_REFERENCE, TaskBatch, log_uniform_int, standardize
+from skcmanp.tasks.base import MIN_REFERENCE, TaskBatch, log_uniform_int, relevance_scaled, standardize
 from skcmanp.tasks.files import read_dataset
 
 
@@ -41,6 +41,9 @@ class DatasetTasks:
     dim_x : int, optional
         Width of x, the network's; features that the data do not have are
         zeros, as in the estimator. By default the data's own.
+    relevance : bool, default=False
+        Give features in units of their length-scales, fitted to every task's
+        context; for networks with ``CMANPConfig(relevance=True)``.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class DatasetTasks:
         n_target: int = 32,
         standardize: bool = True,
         dim_x: int | None = None,
+        relevance: bool = False,
     ) -> None:
         if not datasets:
             raise ValueError("datasets is empty; give at least one pair (X, y).")
@@ -88,6 +92,7 @@ class DatasetTasks:
         self.n_context = (n_context[0], min(n_context[1], smallest - n_target))
         self.n_target = n_target
         self.standardize = standardize
+        self.relevance = relevance
         sizes = torch.tensor([float(len(x)) for x, _ in self.datasets])
         self._probability = sizes / sizes.sum()
 
@@ -154,11 +159,13 @@ class DatasetTasks:
             ys.append(y[rows])
         (x, x_target), (y, y_target) = (torch.stack(t).tensor_split([n_context], dim=1) for t in (xs, ys))
         batch = TaskBatch(x, y, x_target, y_target)
-        if self.standardize and n_context >= MIN_REFERENCE:
-            batch = standardize(batch, n_context)
+        n_reference = n_context if self.standardize and n_context >= MIN_REFERENCE else 0
+        if n_reference:
+            batch = standardize(batch, n_reference)
         x, y, x_target, y_target = (t.float() for t in batch)
         x, x_target = (torch.nn.functional.pad(t, (0, self.dim_x - self.n_features)) for t in (x, x_target))
-        return TaskBatch(x, y, x_target, y_target)
+        batch = TaskBatch(x, y, x_target, y_target)
+        return relevance_scaled(batch, self.n_features, n_reference) if self.relevance else batch
 
     def describe(self) -> dict[str, str]:
         """What a checkpoint's card says of the tasks."""
