@@ -1,4 +1,4 @@
-"""The conjugate memory: Bayesian linear regression on learned features.
+"""The conjugate memory: Bayesian linear regression on features of x.
 
 Softmax attention from fixed queries sees a context through soft bins. A linear
 model with Gaussian weights sees it exactly, and its sufficient statistics are
