@@ -1,9 +1,8 @@
-"""What matters in a CMANP: latents, width, embedders, initial weights; and contexts longer than trained on.
+"""What matters in a CMANP: the number of latents, the width, the embedders, the initial weights.
 
-All variants have 3 blocks and 32 latents unless they say otherwise, and are trained on the RBF tasks of
-``recipes/meta-regression.toml`` with equal steps, tasks and this package's options.
-Beyond the trained context, the models of ``benchmarks/meta_regression.py`` are
-read from its runs. ``python benchmarks/ablations.py --steps 2000``.
+All variants have 3 blocks and 32 latents unless they say otherwise, and are
+trained on the RBF tasks of ``recipes/meta-regression.toml`` with equal steps,
+tasks and this package's options. ``python benchmarks/ablations.py --steps 2000``.
 """
 
 from __future__ import annotations
@@ -39,25 +38,19 @@ GROUPS = {
     "embedders": {"MLP": variant("latents-32"), "Fourier": variant("fourier", **FOURIER)},
     "initial weights": {"scaled": variant("latents-32"), "torch's": variant("default-initial", initial=False)},
 }
-CONTEXTS = [23, 46, 92, 230, 460, 920]
-LONGER = ["cmanp-memory", "cmanp-tuned", "lbanp", "tnp-d-tuned"]
-N_TARGETS = 32
 
 
 @torch.no_grad()
-def fixed_likelihoods(models: dict[str, nn.Module], n_batches: int, n_context: int | None = None) -> dict:
+def likelihoods(models: dict[str, nn.Module], n_batches: int) -> dict[str, np.ndarray]:
     """Log-likelihood of every batch of 16 RBF tasks, of all models and the Bayes optimum."""
     tasks = GPTasks()
-    if n_context is not None:
-        tasks = GPTasks(n_context=(n_context,) * 2, min_target=N_TARGETS, max_rows=n_context + N_TARGETS)
     values: dict[str, list[float]] = {name: [] for name in [*models, "optimum"]}
-    for i in tqdm(range(n_batches), desc=str(n_context or "as trained")):
+    for i in tqdm(range(n_batches)):
         draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
         for name, model in models.items():
             distribution = model(draw.batch.x, draw.batch.y, draw.batch.x_target)
             values[name].append(log_likelihood(distribution, draw.batch.y_target).mean().item())
-        n_grid = (25, 15) if n_context is None else (13, 9)
-        values["optimum"].append(integrated_optimum(tasks, draw, *n_grid).per_point.mean().item())
+        values["optimum"].append(integrated_optimum(tasks, draw).per_point.mean().item())
     return {name: np.array(v) for name, v in values.items()}
 
 
@@ -66,8 +59,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batches", type=int, default=500, help="of 16 evaluation tasks")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--peer-steps", type=int, default=4000, help="those of the meta-regression runs")
-    parser.add_argument("--peer-runs", type=Path, default=Path("runs/meta-regression"))
     arguments = parser.parse_args()
 
     unique = {v.name: v for group in GROUPS.values() for v in group.values()}
@@ -75,7 +66,7 @@ def main() -> None:
         name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250)
         for name, v in unique.items()
     }
-    likelihood = fixed_likelihoods({name: model for name, (model, _) in runs.items()}, arguments.batches)
+    likelihood = likelihoods({name: model for name, (model, _) in runs.items()}, arguments.batches)
     base = likelihood["latents-32"]
     rows = []
     for group, variants in GROUPS.items():
@@ -98,46 +89,13 @@ def main() -> None:
             )
     write("ablations", rows)
 
-    from meta_regression import VARIANTS
-
-    chosen = [v for v in VARIANTS if v.name in LONGER]
-    longer = {
-        v.name: train(v, "meta-regression", arguments.peer_steps, arguments.peer_runs, evaluate_every=250)[0]
-        for v in chosen
-    }
-    context_rows = []
-    for n_context in CONTEXTS:
-        values = fixed_likelihoods(longer, 20, n_context)
-        for name, v in values.items():
-            gap = v - values["optimum"]
-            context_rows.append(
-                {
-                    "model": name,
-                    "context": n_context,
-                    "times trained": round(n_context / 46, 1),
-                    "rbf": float(v.mean()),
-                    "se": standard_error(v),
-                    "to optimum": float(gap.mean()),
-                    "to optimum se": standard_error(gap),
-                }
-            )
-    write("context_length", context_rows)
-
-    picture, axes = figure(1, len(GROUPS) + 1, figsize=(18, 3.8))
-    for ax, (group, variants) in zip(axes, GROUPS.items(), strict=False):
+    picture, axes = figure(1, len(GROUPS), figsize=(15, 3.8), sharey=True)
+    for ax, (group, variants) in zip(axes, GROUPS.items(), strict=True):
         for label, v in variants.items():
             runs[v.name][1].plot(ax, label=str(label))
         ax.set(title=group, ylim=(-1, 0.6))
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
-    for name in [*longer, "optimum"]:
-        curve = [row for row in context_rows if row["model"] == name]
-        style = {"color": "black", "linestyle": ":"} if name == "optimum" else {"marker": "o", "markersize": 4}
-        axes[-1].semilogx([r["context"] for r in curve], [r["rbf"] for r in curve], label=name, **style)
-    axes[-1].axvspan(3, 46, alpha=0.1, color="black", linewidth=0)
-    axes[-1].set(title="longer contexts than trained on (shaded)", xlabel="context rows", xlim=(20, 1000))
-    axes[-1].grid(alpha=0.3)
-    axes[-1].legend(fontsize=8)
     picture.savefig(RESULTS / "ablations.png", dpi=120)
 
 

@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_recipes import TEXT, with_tasks, write, write_datasets
 
 import skcmanp
 from skcmanp.cli import main
+from skcmanp.recipes import parse_recipe
+from skcmanp.training import evaluate
 
 SMALL = TEXT + "batch_size = 4\nevaluate_every = 2\nn_evaluation = 1\n"
 
@@ -88,13 +91,15 @@ def test_plot_draws_the_curves_of_runs(tmp_path, capsys):
     assert "There is no log" in capsys.readouterr().err
 
 
-def test_evaluate_repeats_the_cards_figures(capsys):
+def test_evaluate_draws_the_tasks_of_the_card(capsys):
     assert main(["evaluate", "gp-1d", "--batches", "2", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("gp-1d on 64 tasks of gp-1d:")
-    card = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["gp-1d"])[1]
-    likelihood = float(out.split("log-likelihood ")[1].split()[0])
-    assert abs(likelihood - card["evaluation"]["log_likelihood"]) < 1
+    model, card = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["gp-1d"])
+    recipe = parse_recipe(card["recipe"], "card", Path())
+    batch_size = recipe.training.batch_size
+    assert out.startswith(f"gp-1d on {2 * batch_size} tasks of gp-1d:")
+    expected = evaluate(model, recipe.evaluation_tasks, 2, batch_size)["log_likelihood"]
+    assert float(out.split("log-likelihood ")[1].split()[0]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_evaluate_takes_files_and_recipes(tmp_path, model, capsys):
