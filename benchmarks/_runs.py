@@ -12,9 +12,9 @@ from peers import PEERS
 from torch import nn
 
 from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
-from skcmanp.nn.calibration import sharpen
+from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.recipes import Recipe, load_recipe
-from skcmanp.training import TrainingLog, initialize
+from skcmanp.training import TrainingLog, task_generator
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
@@ -45,15 +45,16 @@ class Variant:
         Key of `MODELS`.
     config, training : dict
         Changes of the recipe's.
-    initial : bool
-        Whether its initial weights are scaled, see `skcmanp.nn.calibration`.
+    initial : {"torch", "rows", "all"}
+        Which attention starts with scaled weights, see `skcmanp.nn.calibration`: none,
+        that to rows, or also that to and among latents.
     """
 
     name: str
     model: str
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
-    initial: bool = False
+    initial: str = "torch"
 
 
 def train(variant: Variant, recipe_name: str, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
@@ -66,11 +67,11 @@ def train(variant: Variant, recipe_name: str, steps: int, runs: Path, **options:
     training: TrainingOptions = dataclasses.replace(recipe.training, **changes)
     torch.manual_seed(training.seed)
     model = MODELS[variant.model](dataclasses.replace(recipe.config, **variant.config))
-    if variant.initial:
-        if isinstance(model, CMANP):
-            initialize(model, recipe.tasks, training.batch_size)
-        else:
-            sharpen(model)
+    if variant.initial == "all":
+        sharpen(model)
+    if variant.initial != "torch" and isinstance(model, CMANP):
+        batches = [recipe.tasks.sample(training.batch_size, task_generator(-i)) for i in range(1, 17)]
+        calibrate(model, [(batch.x, batch.y) for batch in batches])
     folder = runs / variant.name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{variant.name}: {sum(p.numel() for p in model.parameters()):,} parameters")

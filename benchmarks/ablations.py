@@ -24,7 +24,7 @@ from skcmanp.training import EVALUATION_STEP, log_likelihood, task_generator
 BASE = {"n_blocks": 3, "n_block_latents": 32, "n_input_latents": 32}
 
 
-def variant(name: str, initial: bool = True, **config: object) -> Variant:
+def variant(name: str, initial: str = "all", **config: object) -> Variant:
     return Variant(name, "cmanp", {**BASE, **config}, OURS, initial)
 
 
@@ -36,7 +36,7 @@ GROUPS = {
     "latents (L_I = L_B)": {n: variant(f"latents-{n}", **latents(n)) for n in (8, 32, 128, 256)},
     "width": {32: variant("width-32", dim=32), 64: variant("latents-32"), 128: variant("width-128", dim=128)},
     "embedders": {"MLP": variant("latents-32"), "Fourier": variant("fourier", **FOURIER)},
-    "initial weights": {"scaled": variant("latents-32"), "torch's": variant("default-initial", initial=False)},
+    "initial weights": {"scaled": variant("latents-32"), "torch's": variant("default-initial", initial="torch")},
 }
 
 

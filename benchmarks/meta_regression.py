@@ -27,13 +27,13 @@ VARIANTS = [
     Variant("tnp-d", "tnp-d"),
     Variant("cached-tnp", "cached-tnp"),
     Variant("lbanp", "lbanp"),
-    Variant("cmanp", "cmanp"),
+    Variant("cmanp", "cmanp", initial="rows"),
     Variant("tnp-nd", "tnp-nd"),
     Variant("lbanp-nd", "lbanp-nd"),
-    # The second recipe is this package's: how weights start and how they are optimised.
-    Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial=True),
-    Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial=True),
-    Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial=True),
+    # The second recipe is this package's: how all attention starts, and how weights are optimised.
+    Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial="all"),
+    Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial="all"),
+    Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial="all"),
 ]
 # Secondary sources, after 100,000 steps.
 PUBLISHED = {

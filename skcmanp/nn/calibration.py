@@ -41,9 +41,9 @@ def calibrate(model: CMANP, batches: Sequence[tuple[Tensor, Tensor]], logit_std:
 
     Means over rows differ little from task to task beside their common part,
     so a fresh network hardly sees its context and learns slowly. Here queries
-    are scaled to logits of the given standard deviation, and the projections of
-    the attention outputs to unit variance across tasks; attention to and among
-    latents is sharpened, see `sharpen`. The architecture is untouched.
+    to rows are scaled to logits of the given standard deviation, and the
+    projections of the attention outputs to unit variance across tasks. The
+    architecture is untouched.
 
     Parameters
     ----------
@@ -57,7 +57,6 @@ def calibrate(model: CMANP, batches: Sequence[tuple[Tensor, Tensor]], logit_std:
     batches = [(model.bound(x), model.bound(y)) for x, y in batches if x.shape[1] >= MIN_ROWS]
     if not batches:
         return
-    sharpen(model, logit_std)
     n_blocks = model.config.n_blocks
     projection = model.row_projection()
     stds = []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from skcmanp.nn.calibration import calibrate
+from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.nn.model import CMANP
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
 from skcmanp.training.evaluation import evaluate, log_likelihood, task_generator
@@ -42,10 +42,12 @@ def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32) -> CMAN
 
     See Also
     --------
-    skcmanp.nn.calibration.calibrate : What it does, and why.
+    skcmanp.nn.calibration.calibrate : What is done to attention to rows, and why.
+    skcmanp.nn.calibration.sharpen : What is done to attention to latents.
     """
     device = next(model.parameters()).device
     batches = (tasks.sample(batch_size, task_generator(-i)).to(device) for i in range(1, 17))
+    sharpen(model)
     calibrate(model, [(batch.x, batch.y) for batch in batches])
     return model
 
