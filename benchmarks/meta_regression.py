@@ -19,7 +19,7 @@ from peers.oracle import integrated_optimum, true_optimum
 from tqdm.auto import tqdm
 
 from skcmanp.tasks import GPTasks
-from skcmanp.training import EVALUATION_STEP, log_likelihood, task_generator
+from skcmanp.training import EVALUATION_STEP, TrainingLog, log_likelihood, task_generator
 
 VARIANTS = [
     Variant("cnp", "cnp"),
@@ -65,6 +65,24 @@ def likelihoods(models: dict, kernel: str, n_batches: int) -> dict[str, np.ndarr
     return {name: np.array(value) for name, value in values.items()}
 
 
+def draw(logs: dict[str, TrainingLog], optimum: float) -> None:
+    """Learning curves against steps and against time."""
+    picture, (ax_steps, ax_minutes) = figure(1, 2, figsize=(11, 4.5), sharey=True)
+    for name, log in logs.items():
+        style = {"linestyle": "--" if name.endswith("-tuned") else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
+        log.plot(ax_steps, **style)
+        minutes = np.array(log.column("seconds")) / 60
+        color = ax_steps.lines[-1].get_color()
+        ax_minutes.plot(minutes, log.column("log_likelihood"), color=color, label=name, **style)
+    for ax in (ax_steps, ax_minutes):
+        ax.axhline(optimum, color="black", linestyle=":", linewidth=1, label="exact GP, integrated")
+        ax.grid(alpha=0.3)
+    ax_steps.set(ylim=(-1, 1.6), title="16 tasks a step")
+    ax_minutes.set(xlabel="minutes of training on one CPU core", title="the same runs against time", xscale="log")
+    ax_minutes.legend(fontsize=8, loc="upper left")
+    picture.savefig(RESULTS / "meta_regression.png", dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=4000)
@@ -96,19 +114,7 @@ def main() -> None:
         rows.append(row)
     write("meta_regression", rows)
 
-    picture, (ax_steps, ax_hours) = figure(1, 2, figsize=(11, 4.5), sharey=True)
-    for name, (_, log) in runs.items():
-        style = {"linestyle": "--" if name.endswith("-tuned") else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
-        log.plot(ax_steps, label=name, **style)
-        minutes = np.array(log.column("seconds")) / 60
-        ax_hours.plot(minutes, log.column("log_likelihood"), color=ax_steps.lines[-1].get_color(), **style)
-    for ax in (ax_steps, ax_hours):
-        ax.axhline(float(results["rbf"]["gp, integrated"].mean()), color="black", linestyle=":", linewidth=1)
-        ax.grid(alpha=0.3)
-    ax_steps.set(ylim=(-1, 1.6), title="16 tasks a step")
-    ax_hours.set(xlabel="minutes of training on one CPU core", title="the same runs against time", xscale="log")
-    ax_steps.legend(fontsize=8, ncols=2)
-    picture.savefig(RESULTS / "meta_regression.png", dpi=120)
+    draw({name: log for name, (_, log) in runs.items()}, float(results["rbf"]["gp, integrated"].mean()))
 
 
 if __name__ == "__main__":
