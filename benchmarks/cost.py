@@ -144,7 +144,7 @@ def measure(name: str, n: int) -> dict[str, float]:
     for i in range(n, n + 64):
         updates.append(seconds(lambda: model.update(x[i : i + 1], y[i : i + 1])))  # noqa: B023
         predictions.append(seconds(lambda: model.query(queries)))
-        if (len(updates) >= 5 and sum(updates) + sum(predictions) > 5) or sum(updates) > SECONDS / 2:
+        if (len(updates) >= 5 and sum(updates) + sum(predictions) > 5) or sum(updates) > SECONDS / 6:
             break
     figures["update s"], figures["query s"] = float(np.median(updates)), float(np.median(predictions))
     return {**figures, "kept bytes": model.nbytes(), "peak MB beyond start": peak_megabytes() - before}
@@ -153,7 +153,7 @@ def measure(name: str, n: int) -> dict[str, float]:
 def measure_apart(name: str, n: int) -> dict[str, float] | None:
     command = [sys.executable, __file__, "--measure", name, str(n)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=3 * SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * SECONDS)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode:
@@ -179,6 +179,9 @@ def main() -> None:
                 print(f"{name} stops before {n:,} rows")
                 break
             rows.append({"model": name, "rows": n, **figures})
+            if figures["condition s"] > SECONDS / 4:
+                print(f"{name} ends at {n:,} rows: the next size would take longer than {SECONDS:.0f} s")
+                break
     write("cost", rows)
 
     picture, axes = figure(1, 4, figsize=(16, 4))
