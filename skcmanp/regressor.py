@@ -49,8 +49,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
         whether to fit these to (at most 320 of) the first data seen, frozen
-        afterwards. It takes up to a second or two. "auto" does so unless
-        bounds are declared or nothing is standardised.
+        afterwards. Targets share them. It takes up to a second or two. "auto"
+        does so unless bounds are declared or nothing is standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even a stream that starts with

@@ -54,11 +54,11 @@ def test_shapes_of_one_and_several_targets(table):
         assert reg.n_outputs_ == target.reshape(60, -1).shape[1]
 
 
-def test_targets_are_regressed_separately(table):
+def test_targets_are_regressed_separately_but_for_their_length_scales(table):
     X, y = table
-    both = CMANPRegressor().fit(X, np.c_[y, 1e6 * y**2])
+    both = CMANPRegressor(adapt=False).fit(X, np.c_[y, 1e6 * y**2])
     for i, target in enumerate((y, 1e6 * y**2)):
-        alone = CMANPRegressor().fit(X, target)
+        alone = CMANPRegressor(adapt=False).fit(X, target)
         np.testing.assert_allclose(both.predict(X)[:, i], alone.predict(X), rtol=1e-9)
 
 
