@@ -7,14 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from peers import PEERS
-from torch import nn
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
 from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.recipes import Recipe, load_recipe
-from skcmanp.training import TrainingLog, task_generator
+from skcmanp.tasks import GPTasks
+from skcmanp.tasks.gp import GPDraw
+from skcmanp.training import EVALUATION_STEP, TrainingLog, log_likelihood, task_generator
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
@@ -77,3 +81,28 @@ def train(variant: Variant, recipe_name: str, steps: int, runs: Path, **options:
     print(f"{variant.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
     meta_train(model, recipe.tasks, training, state_path=folder / "state.pt", log_path=folder / "log.jsonl")
     return model.eval(), TrainingLog.read(folder / "log.jsonl")
+
+
+@torch.no_grad()
+def evaluate_batches(
+    models: dict[str, nn.Module],
+    tasks: GPTasks,
+    n_batches: int,
+    optima: Callable[[GPDraw], dict[str, Tensor]],
+    description: str,
+) -> dict[str, np.ndarray]:
+    """Log-likelihood of every evaluation batch of 16 tasks, of all models and of exact processes on the same tasks.
+
+    `optima` gives those of a draw's tasks, by name.
+    """
+    values: dict[str, list[float]] = {}
+    for i in tqdm(range(n_batches), desc=description):
+        draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
+        batch = draw.batch
+        likelihoods = {
+            name: log_likelihood(model(batch.x, batch.y, batch.x_target), batch.y_target)
+            for name, model in models.items()
+        }
+        for name, likelihood in {**likelihoods, **optima(draw)}.items():
+            values.setdefault(name, []).append(likelihood.mean().item())
+    return {name: np.array(value) for name, value in values.items()}

@@ -11,15 +11,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from _report import RESULTS, figure, standard_error, write
-from _runs import FOURIER, OURS, Variant, train
+from _runs import FOURIER, OURS, Variant, evaluate_batches, train
 from peers.oracle import integrated_optimum
 from torch import nn
-from tqdm.auto import tqdm
 
 from skcmanp.tasks import GPTasks
-from skcmanp.training import EVALUATION_STEP, log_likelihood, task_generator
 
 BASE = {"n_blocks": 3, "n_block_latents": 32, "n_input_latents": 32}
 
@@ -40,18 +37,12 @@ GROUPS = {
 }
 
 
-@torch.no_grad()
 def likelihoods(models: dict[str, nn.Module], n_batches: int) -> dict[str, np.ndarray]:
-    """Log-likelihood of every batch of 16 RBF tasks, of all models and the Bayes optimum."""
+    """Those of all models and the Bayes optimum on RBF tasks."""
     tasks = GPTasks()
-    values: dict[str, list[float]] = {name: [] for name in [*models, "optimum"]}
-    for i in tqdm(range(n_batches)):
-        draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
-        for name, model in models.items():
-            distribution = model(draw.batch.x, draw.batch.y, draw.batch.x_target)
-            values[name].append(log_likelihood(distribution, draw.batch.y_target).mean().item())
-        values["optimum"].append(integrated_optimum(tasks, draw).per_point.mean().item())
-    return {name: np.array(v) for name, v in values.items()}
+    return evaluate_batches(
+        models, tasks, n_batches, lambda draw: {"optimum": integrated_optimum(tasks, draw).per_point}, "rbf"
+    )
 
 
 def main() -> None:

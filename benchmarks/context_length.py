@@ -10,34 +10,25 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from _report import RESULTS, figure, standard_error, write
-from _runs import train
+from _runs import evaluate_batches, train
 from meta_regression import VARIANTS
 from peers.oracle import true_optimum
 from torch import nn
-from tqdm.auto import tqdm
 
 from skcmanp.tasks import GPTasks
-from skcmanp.training import EVALUATION_STEP, log_likelihood, task_generator
 
 CONTEXTS = [11, 23, 46, 92, 230, 460, 920]
 CHOSEN = ["cmanp-memory", "cmanp-tuned", "lbanp", "tnp-d-tuned"]
 N_TARGETS = 32
 
 
-@torch.no_grad()
 def likelihoods(models: dict[str, nn.Module], n_context: int, n_batches: int) -> dict[str, np.ndarray]:
-    """Log-likelihood of every batch of 16 tasks with so many context rows."""
+    """Those of all models and the exact process on tasks with so many context rows."""
     tasks = GPTasks(n_context=(n_context, n_context), min_target=N_TARGETS, max_rows=n_context + N_TARGETS)
-    values: dict[str, list[float]] = {name: [] for name in [*models, "exact gp"]}
-    for i in tqdm(range(n_batches), desc=f"{n_context} rows"):
-        draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
-        for name, model in models.items():
-            distribution = model(draw.batch.x, draw.batch.y, draw.batch.x_target)
-            values[name].append(log_likelihood(distribution, draw.batch.y_target).mean().item())
-        values["exact gp"].append(true_optimum(draw).per_point.mean().item())
-    return {name: np.array(v) for name, v in values.items()}
+    return evaluate_batches(
+        models, tasks, n_batches, lambda draw: {"exact gp": true_optimum(draw).per_point}, f"{n_context} rows"
+    )
 
 
 def main() -> None:

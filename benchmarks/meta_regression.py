@@ -12,14 +12,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from _report import RESULTS, figure, standard_error, write
-from _runs import FOURIER, MEMORY, OURS, Variant, train
+from _runs import FOURIER, MEMORY, OURS, Variant, evaluate_batches, train
 from peers.oracle import integrated_optimum, true_optimum
-from tqdm.auto import tqdm
+from torch import Tensor, nn
 
 from skcmanp.tasks import GPTasks
-from skcmanp.training import EVALUATION_STEP, TrainingLog, log_likelihood, task_generator
+from skcmanp.tasks.gp import GPDraw
+from skcmanp.training import TrainingLog
 
 VARIANTS = [
     Variant("cnp", "cnp"),
@@ -48,21 +48,20 @@ PUBLISHED = {
 KERNELS = ("rbf", "matern52")
 
 
-@torch.no_grad()
-def likelihoods(models: dict, kernel: str, n_batches: int) -> dict[str, np.ndarray]:
-    """Mean log-likelihood of every batch of 16 tasks, for all models and optima."""
+def likelihoods(models: dict[str, nn.Module], kernel: str, n_batches: int) -> dict[str, np.ndarray]:
+    """Those of all models and optima, per point and joint."""
     tasks = GPTasks(kernel)
-    values: dict[str, list[float]] = {}
-    for i in tqdm(range(n_batches), desc=kernel):
-        draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
-        batch = draw.batch
-        for name, model in models.items():
-            likelihood = log_likelihood(model(batch.x, batch.y, batch.x_target), batch.y_target)
-            values.setdefault(name, []).append(likelihood.mean().item())
-        for name, optimum in (("true", true_optimum(draw)), ("integrated", integrated_optimum(tasks, draw))):
-            values.setdefault(f"gp, {name}", []).append(optimum.per_point.mean().item())
-            values.setdefault(f"gp, {name}, joint", []).append(optimum.joint.mean().item())
-    return {name: np.array(value) for name, value in values.items()}
+
+    def optima(draw: GPDraw) -> dict[str, Tensor]:
+        true, integrated = true_optimum(draw), integrated_optimum(tasks, draw)
+        return {
+            "gp, true": true.per_point,
+            "gp, true, joint": true.joint,
+            "gp, integrated": integrated.per_point,
+            "gp, integrated, joint": integrated.joint,
+        }
+
+    return evaluate_batches(models, tasks, n_batches, optima, kernel)
 
 
 def draw(logs: dict[str, TrainingLog], optimum: float) -> None:
