@@ -119,14 +119,15 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
         )
     try:
         config, start = _model(source["model"], folder)
+        tasks = _tasks(source["tasks"], config, folder)
         return Recipe(
             name=source["name"],
             description=source["description"],
             limits=source["limits"],
             config=config,
             start=start,
-            tasks=_tasks(source["tasks"], config, folder),
-            evaluation_tasks=_tasks(source.get("evaluation", source["tasks"]), config, folder),
+            tasks=tasks,
+            evaluation_tasks=_tasks(source["evaluation"], config, folder) if "evaluation" in source else tasks,
             training=TrainingOptions(**_arguments(source["training"])),
             source=source,
         )
