@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, fields, replace
 
@@ -92,6 +93,12 @@ class RunningSoftmax:
         return m, np.exp(self.m - finite), np.exp(other.m - finite)
 
 
+@functools.lru_cache(maxsize=8)
+def _lower_triangle(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of a lower triangle; making them anew would be a quarter of a one-row update."""
+    return np.tril_indices(n)
+
+
 @dataclass(frozen=True, eq=False)
 class RunningSums:
     """Sums over the rows read so far that the conjugate memory needs, float64.
@@ -117,13 +124,13 @@ class RunningSums:
     @classmethod
     def pack(cls, a: Array, b: Array, c: Array) -> RunningSums:
         """From a whole matrix `a`, (F, F)."""
-        return cls(a[np.tril_indices(len(a))], b, c)
+        return cls(a[_lower_triangle(len(a))], b, c)
 
     def matrix(self) -> Array:
         """The whole of a, (F, F)."""
         n_features = self.b.shape[1]
         lower = np.zeros((n_features, n_features))
-        lower[np.tril_indices(n_features)] = self.a
+        lower[_lower_triangle(n_features)] = self.a
         return lower + np.tril(lower, -1).T
 
     def combine(self, other: RunningSums) -> RunningSums:
