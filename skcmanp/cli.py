@@ -59,20 +59,17 @@ def main(argv: list[str] | None = None) -> int:
     plot.add_argument("--output", type=Path, default=Path("learning_curve.png"), help="picture to write")
 
     arguments = parser.parse_args(argv)
-    run = {"train": _train, "evaluate": _evaluate, "plot": _plot}
+    run = {"info": _info, "train": _train, "evaluate": _evaluate, "plot": _plot}
     try:
-        if arguments.command == "info":
-            _info(arguments.checkpoint)
-        else:
-            run[arguments.command](arguments)
+        run[arguments.command](arguments)
     except (FileNotFoundError, FileExistsError, ValueError) as error:
         print(f"skcmanp {arguments.command}: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _info(name: str | None) -> None:
-    shipped = shipped_checkpoints()
+def _info(arguments: argparse.Namespace) -> None:
+    name, shipped = arguments.checkpoint, shipped_checkpoints()
     if name is not None:
         if name not in shipped:
             raise ValueError(f"{name!r} is not a shipped checkpoint; these are: {', '.join(shipped)}.")
