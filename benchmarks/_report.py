@@ -17,8 +17,12 @@ from skcmanp.cards import source_commit
 RESULTS = Path(__file__).parent / "results"
 
 
-def write(name: str, rows: list[dict]) -> None:
-    """Print rows as a table and write them to results/<name>.csv with their provenance."""
+def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> None:
+    """Print rows as a table and write them to results/<name>.csv with their provenance.
+
+    With `keys`, rows of the file whose values in these columns are not among the new ones stay, so that what
+    takes long, and has not changed, need not be measured again.
+    """
     provenance = {
         "commit": source_commit(),
         "command": " ".join(["python", *sys.argv]),
@@ -29,10 +33,16 @@ def write(name: str, rows: list[dict]) -> None:
     for cells in (list(rows[0]), *([format_value(value) for value in row.values()] for row in rows)):
         print("  ".join(cell.rjust(w) for cell, w in zip(cells, width, strict=True)))
     RESULTS.mkdir(exist_ok=True)
-    with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*rows[0], *provenance])
+    path, written = RESULTS / f"{name}.csv", [{**row, **provenance} for row in rows]
+    if keys and path.exists():
+        measured = {tuple(str(row[key]) for key in keys) for row in rows}
+        with open(path, newline="", encoding="utf-8") as file:
+            older = [row for row in csv.DictReader(file) if tuple(row[key] for key in keys) not in measured]
+        written = sorted([*older, *written], key=lambda row: row[keys[0]])
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(written[-1]))
         writer.writeheader()
-        writer.writerows({**row, **provenance} for row in rows)
+        writer.writerows(written)
 
 
 def standard_error(values: np.ndarray) -> float:
@@ -42,9 +52,9 @@ def standard_error(values: np.ndarray) -> float:
 
 def figure(n_rows: int = 1, n_columns: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
     """A figure that needs no display, and its axes."""
-    sharey = kwargs.pop("sharey", False)
+    axes = {key: kwargs.pop(key) for key in ("sharey", "width_ratios") if key in kwargs}
     picture = Figure(layout="constrained", **kwargs)
-    return picture, picture.subplots(n_rows, n_columns, sharey=sharey)
+    return picture, picture.subplots(n_rows, n_columns, **axes)
 
 
 def format_value(value: object) -> str:

@@ -28,7 +28,9 @@ MEMORY = {
     "n_block_latents": 32,
     "n_input_latents": 32,
     "memory_features": 64,
-    "fourier_scales": (1.0, 8.0),
+    "memory_regressions": 5,
+    "memory_priors": 4,
+    "fourier_scales": (1.0, 12.0),
     "count_input": True,
     "max_count": 46.0,
 }
@@ -99,10 +101,7 @@ def evaluate_batches(
     for i in tqdm(range(n_batches), desc=description):
         draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
         batch = draw.batch
-        likelihoods = {
-            name: log_likelihood(model(batch.x, batch.y, batch.x_target), batch.y_target)
-            for name, model in models.items()
-        }
+        likelihoods = {name: log_likelihood(model(*batch.inputs), batch.y_target) for name, model in models.items()}
         for name, likelihood in {**likelihoods, **optima(draw)}.items():
             values.setdefault(name, []).append(likelihood.mean().item())
     return {name: np.array(value) for name, value in values.items()}

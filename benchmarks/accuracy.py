@@ -77,13 +77,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
     parser.add_argument("--splits", type=int, default=10, help="of each UCI set")
-    parser.add_argument("--gp-rows", type=int, default=10_000, help="leave the exact GP out on larger tables")
+    parser.add_argument("--models", nargs="+", help="only these; the other results of the file stay")
+    parser.add_argument("--data", nargs="+", help="only these")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # length-scales of idle features go to their bound
     rows = []
     for data, X, y, splits in tables(arguments.uci, arguments.splits):
+        if arguments.data and data not in arguments.data:
+            continue
         for name, model in models(X.shape[1]).items():
-            if name.startswith("GP") and len(X) > arguments.gp_rows:
+            if arguments.models and name not in arguments.models:
                 continue
             scores, start = [], time.perf_counter()
             for train, test in tqdm(splits, desc=f"{data}, {name}"):
@@ -111,7 +114,7 @@ def main() -> None:
                     "seconds_per_split": seconds,
                 }
             )
-    write("accuracy", rows)
+    write("accuracy", rows, keys=("data", "model"))
 
 
 if __name__ == "__main__":

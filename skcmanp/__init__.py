@@ -9,7 +9,7 @@ From a call of the estimator downwards::
     nn           the network: rows -> statistics -> latents -> predictions
     context      ContextState: what has been read of which network, and its bytes
     summary      the statistics of rows, and their algebra
-    scaling      what the first data fixes
+    scaling      what the first data fixes, with relevance and points
     tasks, training, recipes, cards, cli   how checkpoints are made
 """
 
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skcmanp.checkpoints import load_checkpoint, save_checkpoint, shipped_checkpoints
     from skcmanp.context import ContextState
-    from skcmanp.nn.model import CMANP, CMANPConfig
+    from skcmanp.nn.config import CMANPConfig
+    from skcmanp.nn.model import CMANP
     from skcmanp.regressor import CMANPRegressor
     from skcmanp.training import TrainingOptions, meta_train
 
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 # Importing the package loads neither torch nor scikit-learn; using a name does.
 _MODULES = {
     "CMANP": "nn.model",
-    "CMANPConfig": "nn.model",
+    "CMANPConfig": "nn.config",
     "CMANPRegressor": "regressor",
     "ContextState": "context",
     "TrainingOptions": "training",

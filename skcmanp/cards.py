@@ -77,12 +77,19 @@ def card_markdown(card: dict[str, Any]) -> str:
         "log-likelihood": f"{evaluation['log_likelihood']:.3f} ± {evaluation['standard_error']:.3f} nats per target, "
         f"on {card['evaluation_tasks']:,} held-out tasks {which}",
         "coverage of 90 % intervals": f"{evaluation['coverage_90']:.3f}",
+        "targets in predicted tenths (PIT)": _histogram(evaluation.get("pit", [])),
         "cost of float16 storage": f"{card['float16_loss']:.1e} nats",
         "licence": card["licence"],
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     made = f"Made by `skcmanp train recipes/{card['name']}.toml`."
     return f"# {card['name']}\n\n{card['description']}. {made}\n\n| | |\n|---|---|\n{table}\n\n{card['limits']}\n"
+
+
+def _histogram(fractions: list[float]) -> str:
+    """Fractions as bars, of which the fourth of eight heights is what all would be in theory, and as per cent."""
+    bars = "".join("▁▂▃▄▅▆▇█"[min(round(40 * fraction), 8) - 1 if fraction > 0.0125 else 0] for fraction in fractions)
+    return f"{bars} {' '.join(f'{100 * fraction:.1f}' for fraction in fractions)} %" if fractions else "not measured"
 
 
 def source_commit() -> str:

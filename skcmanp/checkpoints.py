@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 
 from skcmanp.inference import Network
-from skcmanp.nn.model import CMANP, CMANPConfig
+from skcmanp.nn.config import CMANPConfig
+from skcmanp.nn.model import CMANP
 
 WEIGHTS = Path(__file__).parent / "weights"
 _FORMAT = "skcmanp.checkpoint.1"

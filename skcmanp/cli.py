@@ -115,15 +115,20 @@ def _train(arguments: argparse.Namespace) -> None:
         )
         if Workers.current().is_first:
             seconds = torch.load(state_path, weights_only=True)["seconds"]
+            if recipe.training_config != recipe.config:
+                model = model.with_memory(recipe.config.memory_features)
             path = export(model, recipe, output, seconds)
             print(f"{path} and its card {path.with_suffix('.md')} are written.")
 
 
 def _initial_model(recipe: Recipe) -> CMANP:
     if recipe.start is not None:
-        return load_checkpoint(recipe.start)[0]
+        model = load_checkpoint(recipe.start)[0]
+        if recipe.training_config != recipe.config:
+            model = model.with_memory(recipe.training_config.memory_features)
+        return model
     torch.manual_seed(recipe.training.seed)
-    return initialize(CMANP(recipe.config), recipe.tasks, recipe.training.batch_size)
+    return initialize(CMANP(recipe.training_config), recipe.tasks, recipe.training.batch_size)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

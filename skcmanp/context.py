@@ -16,7 +16,7 @@ import safetensors.numpy
 from skcmanp.scaling import Scaling
 from skcmanp.summary import DOUBLE, Summary
 
-_FORMAT = "skcmanp.context.2"
+_FORMAT = "skcmanp.context.3"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from skcmanp.context import ContextState
 from skcmanp.nn.conjugate import Sums
+from skcmanp.nn.features import Basis
 from skcmanp.nn.model import CMANP, Memory
+from skcmanp.scaling import Scaling
 from skcmanp.summary import RunningSoftmax, RunningSums, Summary
 
 Array = NDArray[np.float64]
@@ -45,6 +47,7 @@ class Network:
         # Latents belong to a state, which is immutable: they live as long as it
         # does, and the estimator that holds it is not touched by predicting.
         self._memories: weakref.WeakKeyDictionary[ContextState, Memory] = weakref.WeakKeyDictionary()
+        self._bases: weakref.WeakKeyDictionary[Scaling, Basis | None] = weakref.WeakKeyDictionary()
 
     def empty_summary(self, n_outputs: int) -> Summary:
         """The summary of no rows for `n_outputs` targets."""
@@ -52,31 +55,46 @@ class Network:
         softmax = RunningSoftmax.empty((n_readings, *self.config.statistics_shape))
         return Summary(softmax, RunningSums.empty((n_readings, self.config.memory_features, dim_y)))
 
-    def read(self, x: Array, y: Array, weight: Array | None = None) -> Summary:
+    def basis(self, scaling: Scaling) -> Basis | None:
+        """What the conjugate memory needs of a scaling's points."""
+        basis = self._bases.get(scaling)
+        if basis is None:
+            with torch.inference_mode():
+                points = torch.tensor(scaling.points, device=self.device)
+                padded = torch.nn.functional.pad(points, (0, self.config.dim_x - points.shape[1])).unsqueeze(0)
+                ratio, share = (torch.tensor(array, device=self.device) for array in (scaling.ratio, scaling.share))
+                basis = self._model.basis(padded, ratio, share)
+            self._bases[scaling] = basis
+        return basis
+
+    def read(self, x: Array, y: Array, scaling: Scaling, weight: Array | None = None) -> Summary:
         """Statistics of scaled rows, accumulated in float64.
 
         Parameters
         ----------
         x : ndarray (n, d), d at most the network's `dim_x`
         y : ndarray (n, t), t a multiple of the network's `dim_y`
+        scaling : Scaling
+            For its points; the rows are scaled already.
         weight : ndarray (n,), positive, optional
         """
         if not len(x):
             return self.empty_summary(y.shape[1])
         blocks = (slice(start, start + READ_ROWS) for start in range(0, len(x), READ_ROWS))
-        parts = (self._read_block(x[rows], y[rows], None if weight is None else weight[rows]) for rows in blocks)
+        basis = self.basis(scaling)
+        parts = (self._read_block(x[rows], y[rows], basis, None if weight is None else weight[rows]) for rows in blocks)
         return functools.reduce(Summary.combine, parts)
 
     @torch.inference_mode()
-    def _read_block(self, x: Array, y: Array, weight: Array | None) -> Summary:
+    def _read_block(self, x: Array, y: Array, basis: Basis | None, weight: Array | None) -> Summary:
         targets = self._tensor(y).unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
         log_weight = None if weight is None else torch.tensor(np.log(weight), device=self.device)
-        (m, s, o), sums = self._model.read(self._padded(x), targets, self._projection, log_weight)
+        (m, s, o), sums = self._model.read(self._padded(x), targets, self._projection, basis, log_weight)
         softmax = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
         if sums is None:
             running = RunningSums.empty((len(targets), 0, self.config.dim_y))
         else:
-            running = RunningSums.pack(_numpy(sums.a[0]), _numpy(sums.b), _numpy(sums.c))
+            running = RunningSums.pack(_numpy(sums.a[0]), _numpy(sums.b), _numpy(sums.c), _numpy(sums.d))
         return Summary(softmax, running, float(len(x) if weight is None else weight.sum()), len(x))
 
     @torch.inference_mode()
@@ -99,9 +117,9 @@ class Network:
         sums = None
         if self.config.memory_features:
             running = state.summary.sums
-            arrays = (running.matrix()[None], running.b, running.c)
+            arrays = (running.matrix()[None], running.b, running.c, running.d)
             sums = Sums(*(torch.tensor(array, device=self.device) for array in arrays))
-        return self._model.latents_memory(attended, sums, self._count(state))
+        return self._model.latents_memory(attended, self._count(state), sums, self.basis(state.scaling))
 
     def _count(self, state: ContextState) -> Tensor:
         return torch.full((len(state.summary.softmax.m),), state.weight, device=self.device, dtype=self.dtype)

@@ -34,7 +34,8 @@ class Reader(NamedTuple):
         total: Summary | None = None
         with tqdm(total=len(X), unit="row", disable=not progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
-                chunk = network.read(self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk), w_chunk)
+                x_scaled, y_scaled = self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk)
+                chunk = network.read(x_scaled, y_scaled, self.scaling, w_chunk)
                 total = chunk if total is None else total.combine(chunk)
                 bar.update(len(x_chunk))
         # A shard may have rows of weight zero alone.

@@ -9,21 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from skcmanp.checkpoints import load_checkpoint, shipped_checkpoints
-from skcmanp.nn.model import CMANPConfig
+from skcmanp.nn.config import CMANPConfig
 from skcmanp.tasks import (
     DatasetTasks,
     FunctionPrior,
     FunctionTasks,
     GPTasks,
+    RandomGates,
     RandomGP,
     RandomLinear,
     RandomMLP,
+    RandomPeriodic,
     RandomTrees,
     TaskGenerator,
 )
 from skcmanp.training import TrainingOptions
 
-PRIORS: dict[str, type] = {"gp": RandomGP, "linear": RandomLinear, "mlp": RandomMLP, "trees": RandomTrees}
+PRIORS: dict[str, type] = {
+    "gates": RandomGates,
+    "gp": RandomGP,
+    "linear": RandomLinear,
+    "mlp": RandomMLP,
+    "periodic": RandomPeriodic,
+    "trees": RandomTrees,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +44,8 @@ class Recipe:
     name, description, limits : str
         What it is called, what it is for, and where it fails.
     config : CMANPConfig
+    training_config : CMANPConfig
+        The same but for the size of the conjugate memory while training.
     start : path or None
         Checkpoint whose weights training starts from; None starts afresh.
     tasks : TaskGenerator
@@ -49,6 +60,7 @@ class Recipe:
     description: str
     limits: str
     config: CMANPConfig
+    training_config: CMANPConfig
     start: Path | None
     tasks: TaskGenerator
     evaluation_tasks: TaskGenerator
@@ -70,7 +82,9 @@ def load_recipe(path: str | Path) -> Recipe:
           `FunctionTasks` with ``priors`` as a list of tables with a ``kind``;
           "gp", `GPTasks`; or "datasets", `DatasetTasks.from_files`;
         - ``evaluation``, optional: as ``tasks``, of those to evaluate on;
-        - ``training``: keys of `TrainingOptions`.
+        - ``training``: keys of `TrainingOptions`; and ``memory_features``, if
+          the conjugate memory is to be smaller while training, which is much
+          cheaper.
 
         Files are relative to the recipe's folder.
 
@@ -120,15 +134,20 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
     try:
         config, start = _model(source["model"], folder)
         tasks = _tasks(source["tasks"], config, folder)
+        training = _arguments(source["training"])
+        memory_features = training.pop("memory_features", config.memory_features)
+        if memory_features != config.memory_features and not config.n_points:
+            raise ValueError(f"training.memory_features={memory_features} needs memory_kernel = 'matern52'.")
         return Recipe(
             name=source["name"],
             description=source["description"],
             limits=source["limits"],
             config=config,
+            training_config=dataclasses.replace(config, memory_features=memory_features),
             start=start,
             tasks=tasks,
             evaluation_tasks=_tasks(source["evaluation"], config, folder) if "evaluation" in source else tasks,
-            training=TrainingOptions(**_arguments(source["training"])),
+            training=TrainingOptions(**training),
             source=source,
         )
     except (TypeError, ValueError) as error:

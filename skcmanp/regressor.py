@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skcmanp.checkpoints import Checkpoint, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
-from skcmanp.nn.model import CMANP, CMANPConfig
+from skcmanp.nn.config import CMANPConfig
+from skcmanp.nn.model import CMANP
 from skcmanp.parallel import Reader
 from skcmanp.scaling import Scaling
 from skcmanp.summary import Summary
@@ -48,9 +49,12 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         seen, frozen afterwards. With False, only bounds scale.
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
-        whether to fit these to (at most 320 of) the first data seen, frozen
-        afterwards. Targets share them. It takes up to a second or two. "auto"
-        does so unless bounds are declared or nothing is standardised.
+        whether to fit these to the first data seen (to 512 rows of it at most),
+        and to choose points among them (among 2,048 rows) that its memory is
+        made of; frozen afterwards. Targets share both. It takes up to a second
+        or two, and gains the more, the more typical the first data are of
+        all: start a stream with a thousand rows if you have them. "auto" does
+        so unless bounds are declared or nothing is standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even a stream that starts with
@@ -325,6 +329,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Statistics of validated rows; scaled by their own moments if `scaling` is None."""
         device = resolve_device(self.device)
         if scaling is None:
+            config = get_network(self.checkpoint_, device, DTYPES[self.dtype]).config
             scaling = Scaling.fit(
                 X,
                 y,
@@ -332,7 +337,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 standardize=self.standardize,
                 x_bounds=self.x_bounds,
                 y_bounds=self.y_bounds,
-                relevance=self._relevance(get_network(self.checkpoint_, device, DTYPES[self.dtype]).config),
+                relevance=self._relevance(config),
+                n_points=config.n_points,
             )
         reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
         return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling

@@ -19,8 +19,9 @@ from scipy.optimize import minimize
 Array = NDArray[np.float64]
 Rows = tuple[Array, Array, Array]  # features (n, d), targets (n, t), weights (n,)
 
-# Rows that the evidence looks at: its cost grows with their cube.
-MAX_ROWS = 320
+# Rows that are looked at, and those of them for the evidence: its cost grows with their cube.
+MAX_ROWS = 2048
+EVIDENCE_ROWS = 512
 
 # Fitted logarithms are rounded to this, so that rounding errors of the rows' order cannot show.
 GRID = 0.05
@@ -33,36 +34,41 @@ def default_lengthscale(n_features: int) -> float:
     return 0.8 * math.sqrt(n_features)
 
 
-def fit_lengthscales(x: Array, y: Array, weight: Array) -> Array:
-    """Length-scales of the features by the evidence of a Matern-5/2 process.
+def fit_lengthscales(x: Array, y: Array, weight: Array) -> tuple[Array, float]:
+    """Length-scales of the features, and signal to noise, by the evidence of a Matern-5/2 process.
 
-    The maximum a posteriori under a log-normal prior around
-    `default_lengthscale`; with few rows it stays there. Rasmussen and Williams,
-    "Gaussian Processes for Machine Learning" (2006), sections 5.1 and 5.4.1.
+    The maximum a posteriori under log-normal priors, around
+    `default_lengthscale` and a ratio of 5; with few rows it stays there.
+    Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
+    sections 5.1 and 5.4.1.
 
     Parameters
     ----------
     x : ndarray (n, d)
-        Standardised features of a few hundred rows, see `sample_rows`.
+        Standardised features of different rows, see `sample_rows`; at most
+        `EVIDENCE_ROWS` of them are looked at.
     y : ndarray (n, t)
         Standardised targets; they share the length-scales.
     weight : ndarray (n,)
-        Positive; an integer one is that many equal rows.
+        Positive.
 
     Returns
     -------
-    ndarray (d,)
+    lengthscale : ndarray (d,)
         In units of x.
+    ratio : float
+        Standard deviation of the signal over that of the noise.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skcmanp.relevance import fit_lengthscales
     >>> x = np.random.default_rng(0).normal(size=(100, 2))
-    >>> wiggly, idle = fit_lengthscales(x, np.sin(3 * x[:, :1]), np.ones(100))
-    >>> bool(wiggly < 1.5 and idle > 5)
+    >>> (wiggly, idle), ratio = fit_lengthscales(x, np.sin(3 * x[:, :1]), np.ones(100))
+    >>> bool(wiggly < 1.5 and idle > 5 and ratio > 10)
     True
     """
+    x, y, weight = x[:EVIDENCE_ROWS], y[:EVIDENCE_ROWS], weight[:EVIDENCE_ROWS]
     n_features = x.shape[1]
     centre = np.r_[np.full(n_features, math.log(default_lengthscale(n_features))), math.log(0.2)]
     spread = np.r_[np.full(n_features, 1.2), 1.5]
@@ -72,9 +78,10 @@ def fit_lengthscales(x: Array, y: Array, weight: Array) -> Array:
         z = (parameters - centre) / spread
         return 0.5 * float(z @ z) - value, z / spread - gradient
 
-    bounds = [_LOG_RANGE] * n_features + [(math.log(0.005), math.log(3.0))]
+    bounds = [_LOG_RANGE] * n_features + [(math.log(0.002), math.log(3.0))]
     found = minimize(objective, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50})
-    return np.exp(GRID * np.round(found.x[:n_features] / GRID))
+    coarse = np.exp(GRID * np.round(found.x / GRID))
+    return coarse[:n_features], 1 / float(coarse[-1])
 
 
 def sample_rows(chunks: Iterable[Rows]) -> Rows:
@@ -109,13 +116,11 @@ def _hash(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
 
 
 def _evidence(parameters: Array, x: Array, y: Array, weight: Array) -> tuple[float, Array]:
-    """Log-evidence, summed over targets, and its gradient in log length-scales and log noise.
+    """Log-evidence, summed over targets, and its gradient in log length-scales and log noise to signal.
 
-    The signal has unit variance, as standardised targets have. A large signal
-    with long length-scales could mean the same, but random features cannot follow it.
-
-    A row of weight w is w equal rows: one with the noise variance divided by w,
-    and w - 1 whose density depends on the noise alone.
+    The signal's variance is integrated out, over an inverse-gamma prior of
+    shape and rate one. A row of weight w has a w-th of the noise variance.
+    That such rows are equal says nothing of the noise: they may be copies.
     """
     n_targets = y.shape[1]
     scaled, noise = x / np.exp(parameters[:-1]), math.exp(2 * parameters[-1])
@@ -129,11 +134,13 @@ def _evidence(parameters: Array, x: Array, y: Array, weight: Array) -> tuple[flo
     precision = np.tril(dpotri(factor, lower=True)[0])
     precision += np.tril(precision, -1).T
     alpha = precision @ y  # (n, t)
-    extra = weight.sum() - len(x)
-    value = -0.5 * (y * alpha).sum() - n_targets * (np.log(factor.diagonal()).sum() + 0.5 * extra * np.log(noise))
+    shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * (y * alpha).sum()
+    value = -shape * math.log(rate) - n_targets * np.log(factor.diagonal()).sum()
 
-    outer = alpha @ alpha.T - n_targets * precision  # twice the derivative of the evidence in the covariance
+    outer = (
+        shape / rate * alpha @ alpha.T - n_targets * precision
+    )  # twice the derivative of the evidence in the covariance
     slope = outer * decay * (1 + r) * (5 / 3)  # times d_ij^2 / ell^2: half the derivative in log ell
     by_feature = (np.square(scaled) * slope.sum(1)[:, None]).sum(0) - (scaled * (slope @ scaled)).sum(0)
-    by_noise = (outer.diagonal() * noise / weight).sum() - n_targets * extra
+    by_noise = (outer.diagonal() * noise / weight).sum()
     return float(value), np.r_[by_feature, by_noise]

@@ -1,18 +1,20 @@
-"""What the first data fixes: centre and scale of every feature and target.
+"""What the first data fixes: centre and scale of every feature and target, and points among the rows.
 
 Networks are meta-trained on standardised tasks, some of them with every feature
 in units of its length-scale. The moments of the first data seen, or declared
-bounds, and those length-scales are frozen; from then on reading rows is additive.
+bounds, those length-scales and the points that carry the network's memory are
+frozen; from then on reading rows is additive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skcmanp.points import choose_points
 from skcmanp.relevance import default_lengthscale, fit_lengthscales, sample_rows
 
 Array = NDArray[np.float64]
@@ -74,18 +76,27 @@ def _bounds_moments(name: str, bounds: ArrayLike, width: int) -> tuple[Array, Ar
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Centre and scale of d features and t targets, frozen.
+    """Centre and scale of d features and t targets, and points among the rows, frozen.
 
     Parameters
     ----------
     x_centre, x_scale : ndarray (d,), float64
     y_centre, y_scale : ndarray (t,), float64
+    points : ndarray (p, d), float64, optional
+        Scaled features that carry the network's memory; none by default.
+    ratio : ndarray (1,), float64, optional
+        Signal to noise; 1 by default.
+    share : ndarray (1,), float64, optional
+        Of functions, what can be said with the points; 0 by default.
     """
 
     x_centre: Array
     x_scale: Array
     y_centre: Array
     y_scale: Array
+    points: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    ratio: Array = field(default_factory=lambda: np.ones(1))
+    share: Array = field(default_factory=lambda: np.zeros(1))
 
     @classmethod
     def fit(
@@ -98,6 +109,7 @@ class Scaling:
         x_bounds: ArrayLike | None = None,
         y_bounds: ArrayLike | None = None,
         relevance: str = "none",
+        n_points: int = 0,
     ) -> Scaling:
         """Scaling by declared bounds, else by the data's weighted moments, else none.
 
@@ -113,6 +125,8 @@ class Scaling:
         relevance : {"none", "default", "fit"}, default="none"
             Also divide features by their length-scales: by what they are
             before anything is known, or fitted to the rows.
+        n_points : int, default=0
+            Largest number of points; they are chosen if `relevance` is fitted.
 
         Raises
         ------
@@ -130,14 +144,22 @@ class Scaling:
         scaling = cls(*column_moments("x_bounds", X, x_bounds), *column_moments("y_bounds", y, y_bounds))
         if relevance == "none":
             return scaling
-        lengthscale = np.full(X.shape[1], default_lengthscale(X.shape[1]))
-        if relevance == "fit":
-            chunks = row_chunks(X, y, weight, _MOMENT_ROWS)
-            scaled = (
-                (scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks
-            )
-            lengthscale = fit_lengthscales(*sample_rows(scaled))
-        return replace(scaling, x_scale=scaling.x_scale * lengthscale)
+        if relevance == "default":
+            return scaling.stretched(np.full(X.shape[1], default_lengthscale(X.shape[1])))
+        chunks = row_chunks(X, y, weight, _MOMENT_ROWS)
+        scaled = ((scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks)
+        x, targets, w = sample_rows(scaled)
+        lengthscale, ratio = fit_lengthscales(x, targets, w)
+        points = choose_points(x / lengthscale, n_points)
+        # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
+        unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
+        return replace(
+            scaling.stretched(lengthscale), points=points, ratio=np.array([ratio]), share=np.array([1 - unseen])
+        )
+
+    def stretched(self, lengthscale: Array) -> Scaling:
+        """With features divided by their length-scales, too."""
+        return replace(self, x_scale=self.x_scale * lengthscale)
 
     def scale_x(self, X: Array) -> Array:
         """Features in the network's units, (n, d)."""

@@ -105,26 +105,28 @@ class RunningSums:
 
     With features psi, targets y and weights w::
 
-        a = sum w psi psi^T, its lower triangle row by row    b = sum w psi y    c = sum w y^2
+        a = sum w psi psi^T, its lower triangle row by row
+        b = sum w psi y    c = sum w y^2    d = sum w psi y^2
 
-    Shapes: a (F (F + 1) / 2,), the same for all targets; b (t, F, dy); c (t, dy).
+    Shapes: a (F (F + 1) / 2,), the same for all targets; b, d (t, F, dy); c (t, dy).
     A network without memory has F = 0.
     """
 
     a: Array
     b: Array
     c: Array
+    d: Array
 
     @classmethod
     def empty(cls, shape: tuple[int, int, int]) -> RunningSums:
         """The sums of no rows; `shape` is b's."""
         t, n_features, dim_y = shape
-        return cls(np.zeros(n_features * (n_features + 1) // 2), np.zeros(shape), np.zeros((t, dim_y)))
+        return cls(np.zeros(n_features * (n_features + 1) // 2), np.zeros(shape), np.zeros((t, dim_y)), np.zeros(shape))
 
     @classmethod
-    def pack(cls, a: Array, b: Array, c: Array) -> RunningSums:
+    def pack(cls, a: Array, b: Array, c: Array, d: Array) -> RunningSums:
         """From a whole matrix `a`, (F, F)."""
-        return cls(a[_lower_triangle(len(a))], b, c)
+        return cls(a[_lower_triangle(len(a))], b, c, d)
 
     def matrix(self) -> Array:
         """The whole of a, (F, F)."""
@@ -135,15 +137,15 @@ class RunningSums:
 
     def combine(self, other: RunningSums) -> RunningSums:
         """The sums over the rows of both."""
-        return RunningSums(self.a + other.a, self.b + other.b, self.c + other.c)
+        return RunningSums(self.a + other.a, self.b + other.b, self.c + other.c, self.d + other.d)
 
     def subtract(self, other: RunningSums) -> RunningSums:
         """The sums over the rows that are not in `other`."""
-        return RunningSums(self.a - other.a, self.b - other.b, self.c - other.c)
+        return RunningSums(self.a - other.a, self.b - other.b, self.c - other.c, self.d - other.d)
 
     def decay(self, gamma: float) -> RunningSums:
         """All weights multiplied by `gamma`."""
-        return RunningSums(self.a * gamma, self.b * gamma, self.c * gamma)
+        return RunningSums(self.a * gamma, self.b * gamma, self.c * gamma, self.d * gamma)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,7 @@ def test_the_true_optimum_is_scikit_learns_process(name, kernel):
     optimum = true_optimum(draw)
     factor, scale = draw.kernel.terms[0][0], draw.kernel.scales[0]
     for i in range(3):
-        x, y, x_target, y_target = (t[i].double().numpy() for t in draw.batch)
+        x, y, x_target, y_target = (t[i].double().numpy() for t in draw.batch[:4])
         noise = draw.noise[i].item() ** 2
         process = GaussianProcessRegressor(
             ConstantKernel(scale[i].item() ** 2) * kernel(factor.lengthscale[i].item()),

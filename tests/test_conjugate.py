@@ -4,9 +4,10 @@ import torch
 from scipy.special import softmax
 from scipy.stats import multivariate_t
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import DotProduct, Matern
+from sklearn.gaussian_process.kernels import DotProduct
 
-from skcmanp.nn.conjugate import ConjugateMemory, LearnedFeatures, MaternFeatures, Sums
+from skcmanp.nn.conjugate import MAX_RATIO, ConjugateMemory, Sums
+from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
 
 
 def make(n_regressions=1, n_features=24, dim_x=2, dim_y=1, kernel="learned"):
@@ -24,15 +25,20 @@ def rows(n, dim_x=2, dim_y=1, seed=0):
     return x, torch.sin(2 * x).sum(-1, keepdim=True) + 0.1 * torch.randn(3, n, dim_y, generator=generator)
 
 
-def predict(memory, x, y, x_target, log_weight=None):
+def basis(memory, n_points=0, ratio=2.0):
+    return memory.basis(rows(n_points, memory.embed.frequency.shape[0], seed=7)[0], torch.full((3,), ratio))
+
+
+def predict(memory, x, y, x_target, log_weight=None, n_points=0):
     with torch.no_grad():
         count = torch.full((len(y),), float(x.shape[1]) if log_weight is None else log_weight.exp().sum().item())
-        return memory.query(x_target, memory.posterior(memory.read(x, y, log_weight), count))
+        b = basis(memory, n_points)
+        return memory.query(x_target, memory.posterior(memory.read(x, y, b, log_weight), count), b)
 
 
 def weighted_features(memory, x, k=0):
     with torch.no_grad():
-        return memory.features(x) * (memory.embed.log_prior + memory.log_ratio[k]).exp()
+        return memory.features(x, basis(memory))[0] * memory.log_tau[k].exp()
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 200])
@@ -57,7 +63,7 @@ def test_one_regression_is_a_gaussian_process_of_unknown_noise(n):
 def test_evidence_decides_between_regressions():
     memory, (x, y) = make(n_regressions=3), rows(30)
     with torch.no_grad():
-        posterior = memory.posterior(memory.read(x, y), torch.full((3,), 30.0))
+        posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 30.0))
         shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp()
     log_density = np.empty((3, 3))
     for i in range(3):
@@ -68,36 +74,14 @@ def test_evidence_decides_between_regressions():
     np.testing.assert_allclose(posterior.probability[..., 0], softmax(log_density, axis=1), rtol=1e-6)
 
 
-def test_random_waves_approximate_the_matern_kernel():
-    x = torch.randn(1, 300, 3).double()
-    exact = Matern(1.0, nu=2.5)(x[0].numpy())
-    errors = []
-    for n_waves in (60, 1000):
-        memory = make(kernel="matern52", n_features=2 * n_waves + 4, dim_x=3)
-        with torch.no_grad():
-            psi = (memory.features(x) * memory.embed.log_prior.exp())[0, :, : 2 * n_waves].numpy()
-        errors.append(np.abs(psi @ psi.T - exact).mean())
-    assert errors[0] < 0.08
-    assert errors[1] < 0.025
-
-
-def test_absent_features_leave_the_kernel_of_the_others():
-    memory = make(kernel="matern52", n_features=2 * 1000 + 9, dim_x=8)
-    x = torch.randn(1, 200, 2).double()
-    with torch.no_grad():
-        psi = memory.features(torch.nn.functional.pad(x, (0, 6)))[0] * memory.embed.log_prior.exp()
-    psi = psi[:, :2000].numpy()
-    assert np.abs(psi @ psi.T - Matern(1.0, nu=2.5)(x[0].numpy())).mean() < 0.03
-
-
 def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
     memory, (x, y), (x_target, _) = make(n_regressions=3), rows(6), rows(5, seed=1)
     with torch.no_grad():
-        posterior = memory.posterior(memory.read(x, y), torch.full((3,), 6.0))
-        distribution, hints = memory.query(x_target, posterior)
+        posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 6.0))
+        distribution, hints = memory.query(x_target, posterior, basis(memory))
     assert hints.shape == (3, 5, memory.n_hints)
     mean, log_std = hints[..., :1], hints[..., 1:2]
-    spread, log_ratio, probability = hints[..., 2:].unflatten(-1, (3, 3)).unbind(-2)
+    spread, log_ratio, probability = hints[..., 2:11].unflatten(-1, (3, 3)).unbind(-2)
     means, stds = mean + spread * log_std.exp(), (log_ratio + log_std).exp()
     torch.testing.assert_close((probability * means).sum(-1, keepdim=True), distribution.mean)
     second = (probability * (stds**2 + means**2)).sum(-1, keepdim=True)
@@ -125,10 +109,40 @@ def test_weights_are_repetitions():
 def test_features_of_one_batch_entry_serve_all_targets():
     memory, (x, y) = make(n_regressions=2), rows(10)
     x = x[:1].expand(3, -1, -1)
-    sums, shared = memory.read(x, y), memory.read(x[:1], y)
+    sums, shared = memory.read(x, y, basis(memory)), memory.read(x[:1], y, Basis(*(t[:1] for t in basis(memory))))
     assert shared.a.shape[0] == 1
     torch.testing.assert_close(shared.a[0], sums.a[2])
     torch.testing.assert_close(shared.b, sums.b)
+
+
+def test_what_the_features_miss_is_noise_of_its_rows():
+    memory = ConjugateMemory(MaternFeatures(2, 23), 1, 1, ratio=(100.0, 100.0)).double()
+    (x, y), (x_target, _) = rows(30), rows(5, seed=1)
+    distribution, hints = predict(memory, x, y, x_target, n_points=20)
+    b, tau = basis(memory, 20), memory.log_tau[0].exp().detach()
+    for i in range(3):
+        (psi, extra), (psi_target, extra_target) = memory.features(x, b), memory.features(x_target, b)
+        assert extra_target.max() > 0.05
+        assert extra.max() < MAX_RATIO**2
+        process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=1 + extra[i, :, 0].numpy(), optimizer=None)
+        process.fit((psi[i] * tau).numpy(), y[i, :, 0].numpy())
+        mean, covariance = process.predict((psi_target[i] * tau).numpy(), return_cov=True)
+        shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().item()
+        noise = (rate + 0.5 * process.y_train_ @ process.alpha_) / (shape + 15 - 1)
+        np.testing.assert_allclose(distribution.mean[i, :, 0].detach(), mean, rtol=1e-5, atol=1e-7)
+        variance = noise * (1 + extra_target[i, :, 0].numpy() + covariance.diagonal())
+        np.testing.assert_allclose(distribution.variance[i, :, 0].detach(), variance, rtol=1e-5)
+        np.testing.assert_allclose(hints[i, :, -1], extra_target[i, :, 0].log1p(), rtol=1e-6)
+
+
+def test_hints_tell_where_targets_scatter():
+    memory, (x, _) = make(n_regressions=2, kernel="matern52", n_features=103), rows(2000)
+    generator = torch.Generator().manual_seed(5)
+    y = torch.randn(3, 2000, 1, generator=generator).double() * (x[..., :1] > 0).double().mul(3).add(0.3)
+    x_target = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).double().expand(3, -1, -1)
+    _, hints = predict(memory, x, y, x_target)
+    quiet, loud = (hints[..., 1] + hints[..., -2]).exp().T
+    assert (loud / quiet > 3).all()
 
 
 @pytest.mark.parametrize("case", ["duplicates", "collinear", "constant", "huge", "damaged"])
@@ -141,12 +155,12 @@ def test_the_posterior_always_exists(case):
     elif case == "constant":
         x, y = torch.ones_like(x), torch.ones_like(y)
     with torch.no_grad():
-        sums, count = memory.read(x, y), torch.full((3,), 50.0)
+        sums, count = memory.read(x, y, basis(memory)), torch.full((3,), 50.0)
         if case == "huge":
             sums, count = Sums(*(1e9 * t for t in sums)), 1e9 * count
         elif case == "damaged":  # as rounding leaves it after subtractions
             sums = sums._replace(a=sums.a - 1e-6 * torch.eye(24) * sums.a.diagonal(dim1=1, dim2=2).amax())
-        distribution, hints = memory.query(x_target, memory.posterior(sums, count))
+        distribution, hints = memory.query(x_target, memory.posterior(sums, count), basis(memory))
     assert torch.isfinite(distribution.mean).all()
     assert (distribution.stddev > 0).all()
     assert torch.isfinite(hints).all()

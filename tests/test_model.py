@@ -22,7 +22,7 @@ def test_reading_then_querying_is_forward(model):
         expected = model(x, y, x_target)
         (_, s, o), sums = model.read(x, y, model.row_projection())
         count = torch.full((2,), 20.0)
-        actual = model.query(x_target, model.latents_memory(o / s.unsqueeze(-1), sums, count), count)
+        actual = model.query(x_target, model.latents_memory(o / s.unsqueeze(-1), count, sums), count)
     torch.testing.assert_close(actual.mean, expected.mean)
     torch.testing.assert_close(actual.stddev, expected.stddev)
 
@@ -127,9 +127,17 @@ def test_configuration_round_trip():
         CMANPConfig.from_dict({"depht": 3})
 
 
-def test_random_features_need_pairs_of_waves():
-    with pytest.raises(ValueError, match=r"memory_features=21 must be dim_x \+ 1 = 6 and an even number"):
-        CMANPConfig(dim_x=5, memory_features=21, memory_kernel="matern52")
+def test_the_memory_can_be_smaller_in_training():
+    model = make_model(memory_features=24, memory_kernel="matern52")
+    x, y, x_target = torch.randn(2, 5, 3), torch.randn(2, 5, 1), torch.randn(2, 7, 3)
+    small = model.with_memory(14)
+    assert small.config.n_points == 10
+    assert torch.equal(small.head.linear.weight, model.head.linear.weight)
+    with torch.no_grad():
+        large, again = model(x, y, x_target, x, torch.ones(2)), small.with_memory(24)(x, y, x_target, x, torch.ones(2))
+    torch.testing.assert_close(again.mean, large.mean)
+    with pytest.raises(ValueError, match="memory_features=16, memory_kernel='learned'"):
+        make_model(memory_features=16).with_memory(14)
 
 
 @pytest.mark.parametrize("memory", [{"memory_features": 16}, {"memory_features": 14, "memory_kernel": "matern52"}])
@@ -138,8 +146,10 @@ def test_a_fresh_network_predicts_what_its_memory_does(memory):
     model = CMANP(CMANPConfig(dim_x=3, dim=16, n_blocks=1, n_block_latents=4, n_input_latents=4, **memory))
     x, y, x_target = torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)
     with torch.no_grad():
-        distribution = model(x, y, x_target)
-        start, _ = model.memory.query(x_target, model.memory.posterior(model.memory.read(x, y), torch.full((2,), 20.0)))
+        distribution = model(x, y, x_target, x[:, :9], torch.ones(2))
+        basis = model.basis(x[:, :9], torch.ones(2))
+        posterior = model.memory.posterior(model.memory.read(x, y, basis), torch.full((2,), 20.0))
+        start, _ = model.memory.query(x_target, posterior, basis)
     torch.testing.assert_close(distribution.mean, start.mean)
     torch.testing.assert_close(distribution.stddev, start.stddev + model.config.min_std)
     trained = {name for name, p in model.memory.named_parameters() if p.requires_grad}

@@ -14,10 +14,11 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"relevance", "validation", "summary"},
+    {"points", "relevance", "validation", "summary", "nn.config"},
     {"scaling"},
     {"context", "devices"},
     {"nn.attention", "nn.embedding", "nn.heads"},
+    {"nn.features"},
     {"nn.conjugate"},
     {"nn.cmab"},
     {"nn.model"},
@@ -29,7 +30,7 @@ LAYERS = [
     {"tasks.base"},
     {"tasks.kernels", "tasks.files"},
     {"tasks.gp", "tasks.datasets"},
-    {"tasks.tabular"},
+    {"tasks.series", "tasks.tabular"},
     {"tasks"},
     {"training.options", "training.evaluation", "training.log", "training.signals", "training.workers"},
     {"training.loop"},

@@ -122,7 +122,7 @@ def test_every_shipped_checkpoint_has_its_recipe(name):
         (
             'kind = "gp"',
             'kind = "gpp"',
-            r"Unknown kind 'gpp' of prior; the known ones are \['gp', 'linear', 'mlp', 'trees'\]",
+            r"Unknown kind 'gpp' of prior; the known ones are \['gates', 'gp', 'linear', 'mlp', 'periodic', 'trees'\]",
         ),
         ("steps = 3", "stepps = 3", "stepps"),
         ("lengthscale", "length_scale", "length_scale"),

@@ -519,3 +519,28 @@ def test_merging_demands_equal_adaptation(table, relevance_model):
         first.merge(CMANPRegressor(relevance_model).fit(X, -X[:, 1]))
     shard = copy.deepcopy(first).decay(0).partial_fit(X[:10], y[:10])
     assert first.merge(shard).n_samples_seen_ == 70
+
+
+@pytest.mark.parametrize("d", [1, 3, 10])
+def test_uncertainty_grows_away_from_the_data_and_settles(d):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, d))
+    reg = CMANPRegressor().fit(X, np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=500))
+    directions = rng.normal(size=(20, d))
+    directions *= np.sqrt(d) / np.linalg.norm(directions, axis=1, keepdims=True)
+    near, far, beyond = (reg.predict(distance * directions, return_std=True)[1] for distance in (0.5, 20, 1e6))
+    assert np.median(far) > 4 * np.median(near)
+    assert (beyond < 1e4 * near).all()
+
+
+def test_more_rows_are_never_worse():
+    """Also beyond the number that the network was trained on, after which it no longer counts them."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(101_000, 3))
+    y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.3 * rng.normal(size=len(X))
+    reg, scores = CMANPRegressor(dtype="float32"), []
+    for first, end in [(0, 500), (500, 5_000), (5_000, 100_000)]:
+        reg.partial_fit(X[first:end], y[first:end])
+        scores.append(reg.log_prob(X[-1000:], y[-1000:]).mean())
+    assert scores[0] < scores[1] < scores[2] + 0.01
+    assert scores[2] > -0.26  # the noise's own density has -0.215

@@ -62,7 +62,7 @@ def test_larger_data_sets_come_more_often(datasets):
 def test_sampling_is_seeded(datasets):
     tasks = DatasetTasks(datasets)
     a, b = (tasks.sample(4, generator(3)) for _ in range(2))
-    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(a[:4], b[:4], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_files_become_data_sets(tmp_path, datasets):
         np.savez(tmp_path / f"{i}.npz", a=x[:, 0], b=x[:, 1], y=y)
     tasks = DatasetTasks.from_files(tmp_path / "*.npz", n_target=20)
     batch, expected = tasks.sample(4, generator()), DatasetTasks(datasets, n_target=20).sample(4, generator())
-    for got, want in zip(batch, expected, strict=True):
+    for got, want in zip(batch[:4], expected[:4], strict=True):
         assert torch.equal(got, want)
     with pytest.raises(FileNotFoundError, match=r"No file matches '.*\.csv'"):
         DatasetTasks.from_files(tmp_path / "*.csv")
@@ -105,6 +105,6 @@ def test_relevance_is_fitted_to_every_context(datasets):
     scaled = DatasetTasks(datasets, n_context=(20, 20), n_target=20, dim_x=3, relevance=True).sample(2, generator())
     for i in range(2):
         rows = (plain.x[i, :, :2].double().numpy(), plain.y[i].double().numpy(), np.ones(20))
-        lengthscale = torch.tensor(fit_lengthscales(*rows)).float()
+        lengthscale = torch.tensor(fit_lengthscales(*rows)[0]).float()
         torch.testing.assert_close(scaled.x_target[i, :, :2] * lengthscale, plain.x_target[i, :, :2])
     assert torch.equal(scaled.y_target, plain.y_target)

@@ -8,9 +8,16 @@ def generator(seed=0):
 
 
 def test_linear_functions_are_linear():
-    prior = RandomLinear()
+    prior = RandomLinear(p_products=0.0)
     a, b = torch.randn(4, 9, 5), torch.randn(4, 9, 5)
     torch.testing.assert_close(prior(a + 2 * b, generator()), prior(a, generator()) + 2 * prior(b, generator()))
+
+
+def test_products_are_quadratic():
+    prior, x = RandomLinear(p_products=1.0), torch.randn(4, 9, 5)
+    once, thrice, linear = prior(x, generator()), prior(3 * x, generator()), RandomLinear(0.0)(x, generator())
+    torch.testing.assert_close(thrice - 3 * linear, 9 * (once - linear), rtol=1e-4, atol=1e-3)
+    assert ((once - linear).abs().amax(1) > 0.1).all()
 
 
 def test_networks_are_of_both_activations_and_not_linear():

@@ -1,11 +1,12 @@
 import math
 
+import numpy as np
 import torch
 from conftest import make_model
 from torch import nn
-from torch.distributions import MultivariateNormal
+from torch.distributions import MultivariateNormal, Normal
 
-from skcmanp.tasks import FunctionTasks, RandomLinear
+from skcmanp.tasks import FunctionTasks, RandomLinear, TaskBatch
 from skcmanp.training import EVALUATION_STEP, evaluate, log_likelihood, task_generator
 
 
@@ -32,6 +33,35 @@ def test_evaluation_is_fixed():
     assert 0 <= a["coverage_90"] <= 1
     assert a["standard_error"] > 0
     assert math.isnan(evaluate(model, tasks, 1, 4)["standard_error"])
+
+
+class Ideal(nn.Module):
+    """The distribution that `Shifted` targets have, its standard deviation multiplied by a factor."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x, y, x_target):
+        return Normal(x_target[..., :1], 0.5 * self.factor)
+
+
+class Shifted:
+    """Targets are a feature and noise."""
+
+    def sample(self, batch_size, generator):
+        x = torch.randn(batch_size, 200, 2, generator=generator)
+        y = x[..., :1] + 0.5 * torch.randn(batch_size, 200, 1, generator=generator)
+        return TaskBatch(x[:, :100], y[:, :100], x[:, 100:], y[:, 100:])
+
+
+def test_the_histogram_is_flat_for_calibrated_predictions_alone():
+    flat, wide, narrow = (np.array(evaluate(Ideal(factor), Shifted(), 4, 32)["pit"]) for factor in (1.0, 2.0, 0.5))
+    for histogram in (flat, wide, narrow):
+        assert math.isclose(histogram.sum(), 1)
+    np.testing.assert_allclose(flat, 0.1, atol=0.01)
+    assert wide[0] < 0.03 < 0.15 < wide[4]
+    assert narrow[0] > 0.2 > 0.08 > narrow[4]
 
 
 def test_log_likelihood_sums_dimensions_and_averages_targets():

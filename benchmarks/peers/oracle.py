@@ -36,7 +36,7 @@ def _evidence(y: Tensor, covariance: Tensor) -> Tensor:
 
 def true_optimum(draw: GPDraw) -> Optimum:
     """The process with the hyperparameters that each task was drawn with."""
-    x, y, x_target, y_target = (t.double() for t in draw.batch)
+    x, y, x_target, y_target = (t.double() for t in draw.batch[:4])
     n_targets = y_target.shape[1]
     noise = draw.noise.square() + GPTasks.jitter
 
@@ -77,7 +77,7 @@ def integrated_optimum(tasks: GPTasks, draw: GPDraw, n_lengthscales: int = 25, n
     For tasks with one stationary kernel and fixed noise. The scale costs nothing: in
     the eigenbasis of the correlations it only multiplies the eigenvalues.
     """
-    x, y, x_target, y_target = (t.double() for t in draw.batch)
+    x, y, x_target, y_target = (t.double() for t in draw.batch[:4])
     noise = draw.noise.square() + GPTasks.jitter  # (B, 1, 1)
 
     def midpoints(bounds: tuple[float, float], n: int) -> Tensor:

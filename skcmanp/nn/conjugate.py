@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.stats import f as f_distribution
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from skcmanp.nn.embedding import FourierFeatures, mlp
+from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
+
+# Signal to noise for the variance that features miss: more makes the rows at the points outweigh too many.
+MAX_RATIO = 4.0
+
+# Local standard deviations are told relative to the mixture's, within a factor of exp of this.
+_LOG_LOCAL = 3.0
 
 
 class Sums(NamedTuple):
@@ -25,75 +29,21 @@ class Sums(NamedTuple):
     a: Tensor  # sum w psi psi^T, (B, F, F)
     b: Tensor  # sum w psi y, (B, F, dy)
     c: Tensor  # sum w y^2, (B, dy)
+    d: Tensor  # sum w psi y^2, (B, F, dy)
 
 
 class Posterior(NamedTuple):
     """The K regressions given a context, and how likely each is."""
 
     coefficients: Tensor  # posterior mean of the weights, (B, K, F, dy)
+    squares: Tensor  # the same of a regression on y^2, mean of all K, (B, F, dy)
     cholesky: Tensor  # L: the weights have covariance noise * tau L^-T L^-1 tau, (B, K, F, F)
     noise: Tensor  # expected noise variance, (B, K, dy)
     probability: Tensor  # of each regression, (B, K, dy)
 
 
-class LearnedFeatures(nn.Module):
-    """x, 1, cosines with learned frequencies, and a small network's outputs.
-
-    Parameters
-    ----------
-    dim_x, n_features : int
-        Half of the features are cosines.
-    scales : tuple of float
-        See `FourierFeatures`.
-    """
-
-    def __init__(self, dim_x: int, n_features: int, scales: tuple[float, float]) -> None:
-        super().__init__()
-        n_cosines = n_features // 2
-        self.cosines = FourierFeatures(dim_x, n_cosines, scales)
-        self.learned = mlp(dim_x + n_cosines, 64, n_features - n_cosines - dim_x - 1, 3)
-        self.log_prior = nn.Parameter(torch.full((n_features,), -0.5 * math.log(n_features)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        waves = self.cosines(x)  # (B, N, dx + cosines)
-        return torch.cat([waves, self.learned(waves).tanh(), torch.ones_like(x[..., :1])], dim=-1)
-
-
-class MaternFeatures(nn.Module):
-    """x, 1, and random waves whose Gaussian combinations are draws of a Matern-5/2 process of unit length-scale.
-
-    The spectral density of the kernel is Student's t with 5 degrees of freedom.
-    Orthogonal directions (Yu et al., "Orthogonal random features", 2016) and
-    evenly spread quantiles of the radius make few waves more accurate. Nothing
-    is learned, so that no training task limits what can be represented.
-
-    Parameters
-    ----------
-    dim_x, n_features : int
-        Beside dim_x + 1, features come in pairs of a sine and a cosine.
-    """
-
-    frequency: Tensor
-
-    def __init__(self, dim_x: int, n_features: int) -> None:
-        super().__init__()
-        n_waves = (n_features - dim_x - 1) // 2
-        generator = torch.Generator().manual_seed(0)
-        blocks = [torch.randn(dim_x, dim_x, generator=generator) for _ in range(-(-n_waves // dim_x))]
-        directions = torch.cat([torch.linalg.qr(block).Q for block in blocks], dim=1)[:, :n_waves]
-        quantiles = (torch.randperm(n_waves, generator=generator).numpy() + 0.5) / n_waves
-        radius = np.sqrt(dim_x * f_distribution.ppf(quantiles, dim_x, 5))
-        self.register_buffer("frequency", directions * torch.tensor(radius, dtype=torch.float32))
-        log_prior = [torch.full((2 * n_waves,), -0.5 * math.log(n_waves)), torch.full((dim_x,), math.log(0.3))]
-        self.log_prior = nn.Parameter(torch.cat([*log_prior, torch.tensor([math.log(0.5)])]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        angle = x @ self.frequency  # (B, N, waves)
-        return torch.cat([angle.cos(), angle.sin(), x, torch.ones_like(x[..., :1])], dim=-1)
-
-
 class ConjugateMemory(nn.Module):
-    """K Bayesian linear regressions on the same features, which differ in their ratio of signal to noise.
+    """K Bayesian linear regressions on the same features, which differ in the prior of their weights.
 
     With features psi(x), weights ~ N(0, sigma^2 diag(tau_k^2)) and sigma^2 ~
     InverseGamma(a, b_k), everything is closed form. Evidence decides between
@@ -103,11 +53,13 @@ class ConjugateMemory(nn.Module):
     Parameters
     ----------
     features : LearnedFeatures or MaternFeatures
-        With ``log_prior``, the logarithm of tau for a ratio of one.
+        With ``prior(n)``, n choices of tau for a ratio of signal to noise of one.
     dim_y : int
-    n_regressions : int
-        K.
-    ratio : tuple of float, default=(0.5, 500)
+    n_ratios : int
+        Number of different ratios.
+    n_priors : int, default=1
+        Number of different priors at each ratio; K is `n_ratios` times this.
+    ratio : tuple of float, default=(0.5, 150)
         Smallest and largest initial ratio.
     """
 
@@ -115,35 +67,62 @@ class ConjugateMemory(nn.Module):
         self,
         features: LearnedFeatures | MaternFeatures,
         dim_y: int,
-        n_regressions: int,
-        ratio: tuple[float, float] = (0.5, 500.0),
+        n_ratios: int,
+        n_priors: int = 1,
+        ratio: tuple[float, float] = (0.5, 150.0),
     ) -> None:
         super().__init__()
         self.embed = features
-        self.log_ratio = nn.Parameter(torch.linspace(math.log(ratio[0]), math.log(ratio[1]), n_regressions))
+        log_ratio = torch.linspace(math.log(ratio[0]), math.log(ratio[1]), n_ratios)
+        log_tau = features.log_prior(n_priors) + log_ratio.view(-1, 1, 1)  # (ratios, priors, F)
+        self.log_tau = nn.Parameter(log_tau.flatten(0, 1))  # (K, F)
         # Signal and noise together have a variance of about one, give or take an order of magnitude.
         self.log_shape = nn.Parameter(torch.tensor(math.log(0.5)))  # of a - 1
-        self.log_rate = nn.Parameter(math.log(0.5) - torch.log1p((2 * self.log_ratio.detach()).exp()))
-        self.n_hints = (2 + 3 * n_regressions) * dim_y
+        log_rate = math.log(0.5) - torch.log1p((2 * log_ratio).exp())
+        self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
+        self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
-    def features(self, x: Tensor) -> Tensor:
-        """psi(x), (B, N, dx) -> (B, N, F), float64."""
-        return self.embed(x.to(self.log_ratio.dtype)).double()
+    def basis(self, points: Tensor, ratio: Tensor, share: Tensor | None = None) -> Basis:
+        """What features need to know of the first rows.
 
-    def read(self, x: Tensor, y: Tensor, log_weight: Tensor | None = None) -> Sums:
+        Parameters
+        ----------
+        points : Tensor (B, p, dx)
+            Chosen among them.
+        ratio : Tensor (B,)
+            Signal to noise.
+        share : Tensor (B,), optional
+            Of the variance that features made of the points are to carry.
+        """
+        return self.embed.basis(points, ratio, share)
+
+    def features(self, x: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
+        """psi(x), (B, N, dx) -> (B, N, F), and the variance beside them relative to the noise's, (B, N, 1), float64.
+
+        The functions that features combine to miss some of the signal where
+        there are no points near. There it acts as noise. The ratio is bounded
+        lest a few rows at the points outweigh all others.
+        """
+        psi, missing = self.embed(x.to(self.log_tau.dtype), basis)
+        return psi.double(), (basis.ratio.double().clamp(max=MAX_RATIO).square().view(-1, 1) * missing).unsqueeze(-1)
+
+    def read(self, x: Tensor, y: Tensor, basis: Basis, log_weight: Tensor | None = None) -> Sums:
         """Sums of some rows.
 
         Parameters
         ----------
         x : Tensor (B or 1, N, dx)
         y : Tensor (B, N, dy)
+        basis : Basis
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        psi, y = self.features(x), y.double()
-        weight = torch.ones(len(y[0]), 1).to(y) if log_weight is None else log_weight.double().exp().unsqueeze(-1)
+        (psi, missing), y = self.features(x, basis), y.double()
+        weight = 1 / (1 + missing)  # (B or 1, N, 1)
+        if log_weight is not None:
+            weight = weight * log_weight.double().exp().unsqueeze(-1)
         weighted = weight * psi
-        return Sums(weighted.mT @ psi, weighted.mT @ y, (weight * y.square()).sum(1))
+        return Sums(weighted.mT @ psi, weighted.mT @ y, (weight * y.square()).sum(1), weighted.mT @ y.square())
 
     def posterior(self, sums: Sums, count: Tensor) -> Posterior:
         """The regressions given a context.
@@ -155,44 +134,60 @@ class ConjugateMemory(nn.Module):
         count : Tensor (B,)
             Sum of the row weights.
         """
-        tau = self._tau().unsqueeze(-1)  # (K, F, 1)
+        tau = self.log_tau.double().exp().unsqueeze(-1)  # (K, F, 1)
         cholesky = _cholesky_of_one_plus(tau * sums.a.unsqueeze(1) * tau.mT)  # (B, K, F, F)
-        white = torch.linalg.solve_triangular(cholesky, tau * sums.b.unsqueeze(1), upper=False)  # (B, K, F, dy)
-        coefficients = tau * torch.linalg.solve_triangular(cholesky.mT, white, upper=True)
-        unexplained = (sums.c.unsqueeze(1) - white.square().sum(-2)).clamp(min=0.0)  # (B, K, dy)
+        moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
+        white = torch.linalg.solve_triangular(cholesky, tau * moments, upper=False)  # (B, K, F, 2 dy)
+        coefficients, squares = (tau * torch.linalg.solve_triangular(cholesky.mT, white, upper=True)).chunk(2, dim=-1)
+        explained = white.chunk(2, dim=-1)[0].square().sum(-2)
+        unexplained = (sums.c.unsqueeze(1) - explained).clamp(min=0.0)  # (B, K, dy)
 
         prior_shape, prior_rate = 1 + self.log_shape.double().exp(), self.log_rate.double().exp().view(1, -1, 1)
         shape = prior_shape + 0.5 * count.double().view(-1, 1, 1)  # (B, 1, 1)
         rate = prior_rate + 0.5 * unexplained  # (B, K, dy)
         log_determinant = 2 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)  # (B, K, 1)
         evidence = prior_shape * prior_rate.log() - shape * rate.log() - 0.5 * log_determinant
-        return Posterior(coefficients, cholesky, rate / (shape - 1), evidence.softmax(1))
+        probability = evidence.softmax(1)
+        mean_squares = (probability.unsqueeze(2) * squares).sum(1)
+        return Posterior(coefficients, mean_squares, cholesky, rate / (shape - 1), probability)
 
-    def query(self, x: Tensor, posterior: Posterior) -> tuple[Normal, Tensor]:
-        """The mixture's mean and standard deviation, and what a network may want to know of its parts.
+    def query(self, x: Tensor, posterior: Posterior, basis: Basis) -> tuple[Normal, Tensor]:
+        """The mixture's mean and standard deviation, and what a network may want to know beside them.
+
+        That is of its parts, of the variance that the features miss, and of
+        the targets' local variance as their squares tell it.
 
         (B, M, dx) -> Normal of (B, M, dy), and hints (B, M, n_hints).
         """
-        psi = self.features(x).unsqueeze(1)  # (B, 1, M, F)
+        psi, missing = self.features(x, basis)
+        second = psi @ posterior.squares  # (B, M, dy)
+        psi, missing = psi.unsqueeze(1), missing.unsqueeze(1)  # (B, 1, M, F or 1)
         means = psi @ posterior.coefficients  # (B, K, M, dy)
-        scaled = self._tau().unsqueeze(-1) * psi.mT  # (B, K, F, M)
+        scaled = self.log_tau.double().exp().unsqueeze(-1) * psi.mT  # (B, K, F, M)
         white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
-        variances = (1 + white.square().sum(-2).unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
+        variances = (1 + missing + white.square().sum(-2).unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
         spread = means - mean.unsqueeze(1)
         std = (probability * (variances + spread.square())).sum(1).sqrt()  # (B, M, dy)
+        least = std.square() * math.exp(-2 * _LOG_LOCAL)
+        local = torch.maximum(second - mean.square(), least).log() / 2 - std.log()
         parts = [
             spread / std.unsqueeze(1),
             (0.5 * variances.log() - std.log().unsqueeze(1)),
             probability.expand_as(means),
         ]
-        hints = torch.cat([mean, std.log(), *(part.permute(0, 2, 1, 3).flatten(2) for part in parts)], dim=-1)
+        hints = torch.cat(
+            [
+                mean,
+                std.log(),
+                *(part.permute(0, 2, 1, 3).flatten(2) for part in parts),
+                local.clamp(max=_LOG_LOCAL),
+                missing.squeeze(1).log1p().expand(len(mean), -1, -1),
+            ],
+            dim=-1,
+        )
         return Normal(mean.to(x.dtype), std.to(x.dtype), validate_args=False), hints.to(x.dtype)
-
-    def _tau(self) -> Tensor:
-        """Prior standard deviations of the weights in units of the noise's, (K, F)."""
-        return (self.embed.log_prior + self.log_ratio.unsqueeze(-1)).double().exp()
 
 
 def _cholesky_of_one_plus(a: Tensor) -> Tensor:

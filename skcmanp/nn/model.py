@@ -21,126 +21,11 @@ from skcmanp.nn.attention import (
     split_heads,
 )
 from skcmanp.nn.cmab import CMAB
-from skcmanp.nn.conjugate import ConjugateMemory, LearnedFeatures, MaternFeatures, Posterior, Sums
+from skcmanp.nn.config import CMANPConfig
+from skcmanp.nn.conjugate import ConjugateMemory, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
+from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
 from skcmanp.nn.heads import GaussianHead, LinearReadout
-
-
-@dataclasses.dataclass(frozen=True)
-class CMANPConfig:
-    """Architecture of a `CMANP`. The defaults are the paper's GP configuration.
-
-    Parameters
-    ----------
-    dim_x, dim_y : int, default=1
-        Number of features and of targets of a row. Narrower inputs are padded
-        with zeros, so `dim_x` is the largest number of features.
-    dim : int, default=64
-        Width of tokens and latents.
-    n_heads : int, default=4
-    dim_feedforward : int, default=128
-    n_blocks : int, default=6
-        Number of constant memory attention blocks.
-    n_block_latents, n_input_latents : int, default=128
-        The paper's L_B and L_I.
-    embed_depth : int, default=4
-        Linear layers in the embedders of rows and queries.
-    fourier_features : int, default=0
-        Learned Fourier features of x as further inputs of both embedders, and
-        their products with y as inputs of the row embedder. 0 is the paper's.
-    fourier_scales : tuple of float, default=(0.3, 6.0)
-        Standard deviation of the smoothest and of the wiggliest initial
-        frequency, in radians per unit of standardised x.
-    linear_readout : bool, default=False
-        Whether the mean has a part that is linear in the features of x, with
-        coefficients read off the latents. Attention alone is slow to learn
-        products of a query with what the context says about it.
-    count_input : bool, default=False
-        Whether latents and queries know the effective number of rows, without
-        which softmax attention cannot tell 10 rows from 10 copies of them.
-    max_count : float, default=1000.0
-        Number of rows from which on the count input stays the same: the
-        largest context of meta-training.
-    input_limit : float or None, default=None
-        Inputs beyond this absolute value are compressed logarithmically.
-    min_std : float, default=1e-3
-        Smallest predictive standard deviation, in units of the scaled target.
-    memory_features : int, default=0
-        Features of the conjugate memory: Bayesian linear regressions whose
-        prediction the network then corrects. 0 is none, the paper's.
-    memory_kernel : {"learned", "matern52"}, default="learned"
-        Learned features, or random ones of a Matern-5/2 process, for inputs in
-        units of their length-scales.
-    memory_regressions : int, default=8
-        Number of these regressions; they differ in signal to noise.
-    relevance : bool, default=False
-        Whether the network expects features in units of their length-scales;
-        `CMANPRegressor` then fits these to the first data.
-
-    Examples
-    --------
-    >>> from skcmanp import CMANP, CMANPConfig
-    >>> sum(p.numel() for p in CMANP(CMANPConfig()).parameters())
-    1338306
-    """
-
-    dim_x: int = 1
-    dim_y: int = 1
-    dim: int = 64
-    n_heads: int = 4
-    dim_feedforward: int = 128
-    n_blocks: int = 6
-    n_block_latents: int = 128
-    n_input_latents: int = 128
-    embed_depth: int = 4
-    fourier_features: int = 0
-    fourier_scales: tuple[float, float] = (0.3, 6.0)
-    linear_readout: bool = False
-    count_input: bool = False
-    max_count: float = 1000.0
-    input_limit: float | None = None
-    min_std: float = 1e-3
-    memory_features: int = 0
-    memory_kernel: str = "learned"
-    memory_regressions: int = 8
-    relevance: bool = False
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            minimum = 0 if field.name in ("fourier_features", "memory_features") else 1
-            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-                raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
-        if self.dim % self.n_heads:
-            raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
-        if self.embed_depth < 2:
-            raise ValueError(f"embed_depth={self.embed_depth} must be at least 2.")
-        if self.memory_kernel not in ("learned", "matern52"):
-            raise ValueError(f"memory_kernel={self.memory_kernel!r} must be 'learned' or 'matern52'.")
-        if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
-            raise ValueError(
-                f"memory_features={self.memory_features} must be 0 or at least 2 * dim_x + 4 = {2 * self.dim_x + 4}."
-            )
-        if self.memory_features and self.memory_kernel == "matern52" and (self.memory_features - self.dim_x) % 2 == 0:
-            raise ValueError(
-                f"memory_features={self.memory_features} must be dim_x + 1 = {self.dim_x + 1} and an even number."
-            )
-
-    @property
-    def statistics_shape(self) -> tuple[int, int, int]:
-        """Shape (heads of all blocks, L_B, head dim) of the statistics of a context."""
-        return (self.n_blocks * self.n_heads, self.n_block_latents, self.dim // self.n_heads)
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> CMANPConfig:
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"Unknown CMANPConfig keys {unknown}; the known ones are {sorted(known)}.")
-        scales = values.get("fourier_scales")
-        return cls(**(values if scales is None else {**values, "fourier_scales": tuple(scales)}))
 
 
 class RowProjection(NamedTuple):
@@ -164,6 +49,7 @@ class Memory(NamedTuple):
     keys_values: list[KeyValue]  # of every block's latents, for its decoder
     coefficients: Tensor | None  # of the linear readout, (B, F, dy)
     posterior: Posterior | None  # of the conjugate memory
+    basis: Basis | None  # of its features
 
 
 class Decoder(nn.Module):
@@ -225,12 +111,10 @@ class CMANP(nn.Module):
         if c.memory_features:
             if c.memory_kernel == "learned":
                 learned = LearnedFeatures(c.dim_x, c.memory_features, c.fourier_scales)
-                self.memory = ConjugateMemory(learned, c.dim_y, c.memory_regressions)
+                self.memory = ConjugateMemory(learned, c.dim_y, c.memory_regressions, c.memory_priors)
             else:
-                # Their signal has unit variance, so that a larger ratio would mean noise below a hundredth.
-                waves = MaternFeatures(c.dim_x, c.memory_features)
-                self.memory = ConjugateMemory(waves, c.dim_y, c.memory_regressions, ratio=(0.5, 150.0))
-                # They suit all functions as they are, and gradients through the memory are its largest cost.
+                self.memory = ConjugateMemory(MaternFeatures(c.dim_x, c.memory_features), c.dim_y, c.memory_regressions)
+                # It suits all functions as it is, and gradients through the memory are its largest cost.
                 self.memory.requires_grad_(False)
         n_hints = 0 if self.memory is None else self.memory.n_hints
         self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
@@ -260,6 +144,28 @@ class CMANP(nn.Module):
         twin = _rebuild(self.config, self.state_dict(), self.training)
         return twin.to(self.input_latents.device)
 
+    def with_memory(self, n_features: int) -> CMANP:
+        """A copy whose conjugate memory has another number of features, if these are not learned.
+
+        The network knows the memory's predictions alone, so it can be trained
+        beside a small one, whose regressions cost the cube of the number.
+
+        Raises
+        ------
+        ValueError
+            If there is no memory, or its features are learned.
+        """
+        config = dataclasses.replace(self.config, memory_features=n_features)
+        if not self.config.n_points or not config.n_points:
+            raise ValueError(
+                "Only a memory of kernel 'matern52' can change its size: "
+                f"memory_features={self.config.memory_features}, memory_kernel={self.config.memory_kernel!r}."
+            )
+        twin = CMANP(config).train(self.training)
+        weights = {name: weight for name, weight in self.state_dict().items() if not name.startswith("memory.")}
+        twin.load_state_dict({**twin.state_dict(), **weights})
+        return twin.to(self.input_latents)
+
     # ------------------------------------------------------------------ rows -> statistics
 
     def row_projection(self) -> RowProjection:
@@ -281,7 +187,18 @@ class CMANP(nn.Module):
         k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
         return k, v
 
-    def read(self, x: Tensor, y: Tensor, projection: RowProjection, log_weight: Tensor | None = None) -> RowStatistics:
+    def basis(self, points: Tensor, ratio: Tensor, share: Tensor | None = None) -> Basis | None:
+        """What the conjugate memory, if there is one, needs to know of the first rows; see `ConjugateMemory.basis`."""
+        return None if self.memory is None else self.memory.basis(self.bound(points), ratio, share)
+
+    def read(
+        self,
+        x: Tensor,
+        y: Tensor,
+        projection: RowProjection,
+        basis: Basis | None = None,
+        log_weight: Tensor | None = None,
+    ) -> RowStatistics:
         """Statistics of a chunk of rows, for all blocks in one pass.
 
         Parameters
@@ -289,6 +206,8 @@ class CMANP(nn.Module):
         x : Tensor (B or 1, N, dx)
         y : Tensor (B, N, dy)
         projection : RowProjection
+        basis : Basis, optional
+            Of the conjugate memory, if there is one.
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
@@ -296,7 +215,9 @@ class CMANP(nn.Module):
         k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(k), -1, -1, -1)
         softmax = read_statistics(queries, k, v, log_weight)
-        return RowStatistics(softmax, None if self.memory is None else self.memory.read(x, y, log_weight))
+        if self.memory is None or basis is None:
+            return RowStatistics(softmax, None)
+        return RowStatistics(softmax, self.memory.read(x, y, basis, log_weight))
 
     def attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
         """Attention output of all blocks over bounded rows, with autograd, (B, H, L_B, E)."""
@@ -319,17 +240,20 @@ class CMANP(nn.Module):
         count = count.clamp(max=self.config.max_count)
         return self.embed_count(torch.stack([count.log1p() / 4, (1 + count).rsqrt()], dim=-1)).unsqueeze(1)
 
-    def latents_memory(self, attended: Tensor, sums: Sums | None, count: Tensor) -> Memory:
+    def latents_memory(
+        self, attended: Tensor, count: Tensor, sums: Sums | None = None, basis: Basis | None = None
+    ) -> Memory:
         """The latents of all blocks and the memory's posterior, as queries need them.
 
         Parameters
         ----------
         attended : Tensor (B, H, L_B, E)
             Attention output over the rows, heads of all blocks.
-        sums : Sums or None
-            Of the conjugate memory, if there is one.
         count : Tensor (B,)
             Sum of the row weights.
+        sums : Sums, optional
+        basis : Basis, optional
+            Of the conjugate memory, if there is one.
         """
         per_block = attended.unflatten(1, (self.config.n_blocks, -1))  # (B, blocks, heads, L_B, E)
         latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
@@ -341,6 +265,7 @@ class CMANP(nn.Module):
             keys_values,
             coefficients=None if self.readout is None else self.readout(latents),
             posterior=None if self.memory is None or sums is None else self.memory.posterior(sums, count),
+            basis=basis,
         )
 
     # ------------------------------------------------------------------ latents -> predictions
@@ -350,8 +275,8 @@ class CMANP(nn.Module):
         x = self.bound(x)
         features = self.features(x)  # (B, M, F)
         inputs, start = features, None
-        if self.memory is not None and memory.posterior is not None:
-            start, hints = self.memory.query(x, memory.posterior)
+        if self.memory is not None and memory.posterior is not None and memory.basis is not None:
+            start, hints = self.memory.query(x, memory.posterior, memory.basis)
             inputs = torch.cat([features, hints], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
@@ -359,7 +284,9 @@ class CMANP(nn.Module):
         offset = None if memory.coefficients is None else features @ memory.coefficients
         return self.head(h, offset, start)
 
-    def forward(self, x: Tensor, y: Tensor, x_target: Tensor) -> Normal:
+    def forward(
+        self, x: Tensor, y: Tensor, x_target: Tensor, points: Tensor | None = None, ratio: Tensor | None = None
+    ) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
 
         Parameters
@@ -368,6 +295,10 @@ class CMANP(nn.Module):
             Context features; N may be 0.
         y : Tensor (B, N, dy)
         x_target : Tensor (B, M, dx)
+        points : Tensor (B, p, dx), optional
+            Features of some rows, for the conjugate memory; none by default.
+        ratio : Tensor (B,), optional
+            Signal to noise; 1 by default.
 
         Returns
         -------
@@ -375,7 +306,8 @@ class CMANP(nn.Module):
             With mean and std of shape (B, M, dy).
         """
         count = x.new_full((len(x),), float(x.shape[1]))
+        basis = self.basis(x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio)
         x, y = self.bound(x), self.bound(y)
         attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
-        sums = None if self.memory is None else self.memory.read(x, y)
-        return self.query(x_target, self.latents_memory(attended, sums, count), count)
+        sums = None if self.memory is None or basis is None else self.memory.read(x, y, basis)
+        return self.query(x_target, self.latents_memory(attended, count, sums, basis), count)

@@ -8,6 +8,7 @@ Gaussian processes exactly, and `DatasetTasks` splits the user's own data.
 from skcmanp.tasks.base import FunctionPrior, FunctionTasks, TaskBatch, TaskGenerator
 from skcmanp.tasks.datasets import DatasetTasks
 from skcmanp.tasks.gp import GPTasks, RandomGP
+from skcmanp.tasks.series import RandomGates, RandomPeriodic
 from skcmanp.tasks.tabular import RandomLinear, RandomMLP, RandomTrees
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "FunctionTasks",
     "GPTasks",
     "RandomGP",
+    "RandomGates",
     "RandomLinear",
     "RandomMLP",
+    "RandomPeriodic",
     "RandomTrees",
     "TaskBatch",
     "TaskGenerator",

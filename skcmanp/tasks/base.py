@@ -18,19 +18,32 @@ class TaskBatch(NamedTuple):
 
     Shapes: context ``x`` (B, N, dx) and ``y`` (B, N, dy), N may be 0;
     targets ``x_target`` (B, M, dx) and ``y_target`` (B, M, dy). float32.
+    Tasks that are scaled by their relevance also have what was learned on the
+    way: ``points`` (B, p, dx), features of some of the first rows, and
+    ``ratio`` (B,), of signal to noise.
     """
 
     x: Tensor
     y: Tensor
     x_target: Tensor
     y_target: Tensor
+    points: Tensor | None = None
+    ratio: Tensor | None = None
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a network is given."""
+        if self.points is None or self.ratio is None:
+            return self.x, self.y, self.x_target
+        return self.x, self.y, self.x_target, self.points, self.ratio
 
     def to(self, device: torch.device | str) -> TaskBatch:
-        return TaskBatch(*(t.to(device) for t in self))
+        return self._replace(**{name: t.to(device) for name, t in self._asdict().items() if t is not None})
 
     def split(self, n_parts: int) -> list[TaskBatch]:
         """Parts of as nearly equal numbers of tasks as possible."""
-        return [TaskBatch(*parts) for parts in zip(*(t.tensor_split(n_parts) for t in self), strict=True)]
+        parts = zip(*(t.tensor_split(n_parts) for t in self if t is not None), strict=True)
+        return [TaskBatch(*part) for part in parts]
 
 
 class TaskGenerator(Protocol):
@@ -90,7 +103,8 @@ def random_inputs(batch_size: int, n_rows: int, n_features: int, generator: torc
     """Rows of features as tables have them, (B, N, d), of about unit scale.
 
     Features are correlated through a random factor, and each task's feature is
-    normal, uniform, skewed or discrete.
+    normal, uniform, skewed or discrete. Some are functions of, or equal to, the
+    feature before.
     """
     shape = (batch_size, n_rows, n_features)
     z = torch.randn(shape, generator=generator)
@@ -99,6 +113,10 @@ def random_inputs(batch_size: int, n_rows: int, n_features: int, generator: torc
     loading = loading * (torch.rand(batch_size, 1, 1, generator=generator) < 0.7)
     if n_features > 1:
         z = loading * factor + (1 - loading**2).sqrt() * z
+        before = z.roll(1, dims=-1)
+        origin = torch.rand(batch_size, 1, n_features, generator=generator)
+        caused = 1.2 * (2 * before).sin() + 0.3 * z
+        z = torch.where(origin < 0.08, caused, torch.where(origin > 0.96, before, z))
 
     uniform = 0.5 * (1 + torch.erf(z / math.sqrt(2)))  # (B, N, d) in (0, 1)
     levels = torch.randint(2, 8, (batch_size, 1, n_features), generator=generator)
@@ -152,14 +170,19 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
     """Features in units of their length-scales, as the estimator fits them to the first `n_reference` context rows.
 
     With no such rows the length-scales are those before anything is known.
+    Rows of tasks are exchangeable, so their first ones serve as points, where
+    the estimator chooses with more care.
     """
     n_rows = min(n_reference, RELEVANCE_ROWS)
     lengthscale = torch.full((len(batch.x), 1, batch.x.shape[-1]), default_lengthscale(n_features))
+    ratio = torch.ones(len(batch.x))
     if n_rows:
         for i, (x, y) in enumerate(zip(batch.x, batch.y, strict=True)):
             rows = (x[:n_rows, :n_features].double().numpy(), y[:n_rows].double().numpy(), np.ones(n_rows))
-            lengthscale[i, 0, :n_features] = torch.tensor(fit_lengthscales(*rows))
-    return batch._replace(x=batch.x / lengthscale, x_target=batch.x_target / lengthscale)
+            fitted, ratio[i] = fit_lengthscales(*rows)
+            lengthscale[i, 0, :n_features] = torch.tensor(fitted)
+    x = batch.x / lengthscale
+    return batch._replace(x=x, x_target=batch.x_target / lengthscale, points=x[:, :n_reference], ratio=ratio)
 
 
 def standardize(batch: TaskBatch, n_reference: int) -> TaskBatch:

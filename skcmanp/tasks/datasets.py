@@ -162,9 +162,8 @@ class DatasetTasks:
         n_reference = n_context if self.standardize and n_context >= MIN_REFERENCE else 0
         if n_reference:
             batch = standardize(batch, n_reference)
-        x, y, x_target, y_target = (t.float() for t in batch)
-        x, x_target = (torch.nn.functional.pad(t, (0, self.dim_x - self.n_features)) for t in (x, x_target))
-        batch = TaskBatch(x, y, x_target, y_target)
+        x, x_target = (torch.nn.functional.pad(t, (0, self.dim_x - self.n_features)) for t in (batch.x, batch.x_target))
+        batch = TaskBatch(x.float(), batch.y.float(), x_target.float(), batch.y_target.float())
         return relevance_scaled(batch, self.n_features, n_reference) if self.relevance else batch
 
     def describe(self) -> dict[str, str]:

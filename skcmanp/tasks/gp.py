@@ -173,5 +173,5 @@ class RandomGP:
         relevance = random_relevance(batch_size, d, generator)
         frequency = frequency * (relevance / lengthscale).unsqueeze(-1)
         phase = 2 * math.pi * torch.rand(batch_size, 1, self.n_features, generator=generator)
-        amplitude = torch.randn(batch_size, self.n_features, 1, generator=generator)
+        amplitude = torch.randn(batch_size, self.n_features, 1, generator=generator) * math.sqrt(2 / self.n_features)
         return ((x @ frequency + phase).cos() @ amplitude).squeeze(-1)

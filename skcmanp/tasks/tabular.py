@@ -12,18 +12,32 @@ from skcmanp.tasks.gp import random_relevance
 
 
 class RandomLinear:
-    """Linear functions of a random subset of the features."""
+    """Linear functions of a random subset of the features, some with products of pairs of features.
+
+    Parameters
+    ----------
+    p_products : float, default=0.5
+        Fraction of functions with products.
+    """
+
+    def __init__(self, p_products: float = 0.5) -> None:
+        self.p_products = p_products
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw one function per task and evaluate it, (B, N, d) -> (B, N)."""
         batch_size, _, d = x.shape
         sign = torch.randn(batch_size, d, generator=generator)
         slope = random_relevance(batch_size, d, generator) * sign
-        return (x @ slope.unsqueeze(-1)).squeeze(-1)
+        linear = (x @ slope.unsqueeze(-1)).squeeze(-1)  # (B, N)
+        pairs = torch.randint(d, (2, batch_size, 1, d), generator=generator)
+        a, b = (x.gather(2, pair.expand(-1, x.shape[1], -1)) for pair in pairs)  # (B, N, d) each
+        weight = torch.randn(batch_size, 1, d, generator=generator)
+        interacts = torch.rand(batch_size, 1, generator=generator) < self.p_products
+        return linear + interacts * (a * b * weight).sum(-1)
 
 
 class RandomMLP:
-    """Networks with one hidden layer of random size, gain and activation.
+    """Networks with one or two hidden layers of random size, gain and activation.
 
     Parameters
     ----------
@@ -47,6 +61,9 @@ class RandomMLP:
         h = (x @ weight + bias) * gain  # (B, N, hidden)
         is_relu = torch.rand(batch_size, 1, 1, generator=generator) < 0.4
         h = torch.where(is_relu, h.relu(), h.tanh())
+        second = torch.randn(batch_size, self.n_hidden, self.n_hidden, generator=generator) / math.sqrt(self.n_hidden)
+        deep = torch.rand(batch_size, 1, 1, generator=generator) < 0.5
+        h = torch.where(deep, (h @ second * gain).tanh(), h)
         n_used = torch.randint(1, self.n_hidden + 1, (batch_size, 1, 1), generator=generator)
         used = torch.arange(self.n_hidden).view(1, -1, 1) < n_used
         out = torch.randn(batch_size, self.n_hidden, 1, generator=generator) * used

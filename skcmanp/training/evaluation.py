@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,8 @@ def log_likelihood(distribution: Distribution, y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_size: int = 32) -> dict[str, float]:
-    """Mean log-likelihood, its standard error and 90 % coverage on fixed tasks.
+def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_size: int = 32) -> dict[str, Any]:
+    """Log-likelihood and calibration on fixed tasks.
 
     Parameters
     ----------
@@ -47,19 +48,26 @@ def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_
     dict
         ``log_likelihood`` (nats per target, higher is better),
         ``standard_error`` (over batches, whose tasks share their sizes),
-        ``coverage_90`` (fraction of targets in the central 90 % interval).
+        ``coverage_90`` (fraction of targets in the central 90 % interval), and
+        ``pit`` (fractions of targets in ten intervals that are predicted to
+        hold a tenth each, from the lowest to the highest).
     """
     device = next(model.parameters()).device
     likelihoods, covered = [], []
+    pit = torch.zeros(10, dtype=torch.float64)
     for i in range(n_batches):
         batch = tasks.sample(batch_size, task_generator(EVALUATION_STEP + i)).to(device)
-        distribution = model(batch.x, batch.y, batch.x_target)
+        distribution = model(*batch.inputs)
         likelihoods.append(log_likelihood(distribution, batch.y_target).mean().item())
-        z = (batch.y_target - distribution.mean.view_as(batch.y_target)).abs()
-        covered.append((z < 1.6448536 * distribution.stddev.view_as(z)).float().mean().item())
+        error = batch.y_target - distribution.mean.view_as(batch.y_target)
+        z = error / distribution.stddev.view_as(error)
+        covered.append((z.abs() < 1.6448536).float().mean().item())
+        tenth = (10 * torch.special.ndtr(z)).long().clamp(max=9).flatten()
+        pit += torch.bincount(tenth, minlength=10).double().cpu() / (tenth.numel() * n_batches)
     values = torch.tensor(likelihoods, dtype=torch.float64)
     return {
         "log_likelihood": values.mean().item(),
         "standard_error": values.std().item() / math.sqrt(n_batches) if n_batches > 1 else math.nan,
         "coverage_90": sum(covered) / n_batches,
+        "pit": pit.tolist(),
     }

@@ -158,9 +158,9 @@ class _Objective(nn.Module):
         self.model = model
         self.autocast = precision == "bfloat16"
 
-    def forward(self, x: Tensor, y: Tensor, x_target: Tensor, y_target: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            distribution = self.model(x, y, x_target)
+    def forward(self, y_target: Tensor, *inputs: Tensor) -> Tensor:
+        with torch.autocast(y_target.device.type, torch.bfloat16, enabled=self.autocast):
+            distribution = self.model(*inputs)
         return -log_likelihood(distribution, y_target).mean()
 
 
@@ -202,7 +202,8 @@ class _Run:
         parts = self.workers.share(batch).split(self.options.accumulate)
         losses = []
         for part in parts:
-            part_loss: Tensor = self.objective(*part.to(self.device)) / len(parts)
+            part = part.to(self.device)
+            part_loss: Tensor = self.objective(part.y_target, *part.inputs) / len(parts)
             part_loss.backward()
             losses.append(part_loss.detach())
         self.workers.average_gradients(self.model.parameters())
@@ -220,9 +221,10 @@ class _Run:
         return loss, stop
 
     def evaluate(self, tasks: TaskGenerator) -> dict[str, float]:
-        """Figures of the network as it would be if the run ended here."""
+        """Figures of the network as it would be if the run ended here, one number each."""
         model = self.model if self.average is None else self.average.module
-        return evaluate(model, tasks, self.options.n_evaluation, self.options.batch_size)
+        result = evaluate(model, tasks, self.options.n_evaluation, self.options.batch_size)
+        return {name: value for name, value in result.items() if name != "pit"}
 
     def finish(self) -> None:
         """Give the model the weights that are the result."""

@@ -1,0 +1,172 @@
+"""What the conjugate memory, the attention blocks, the count and adaptation are worth, by kind of task.
+
+Every variant of a small network is trained with equal steps on a small version of the tasks of
+``recipes/tabular.toml`` (at most 8 features and 512 rows), then evaluated on tasks of one kind at a
+time, and on the first 300 training rows of real tables, whose log-likelihood is that of the
+standardised target. Beside them the memory alone, without any training, with more and fewer features
+and regressions. ``python benchmarks/extensions.py [--uci FOLDER]``; runs that were stopped go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _report import RESULTS, figure, standard_error, write
+from accuracy import tables
+from tqdm.auto import tqdm
+
+from skcmanp import CMANP, CMANPConfig, CMANPRegressor, TrainingOptions, meta_train
+from skcmanp.tasks import FunctionPrior, FunctionTasks, RandomGates, RandomGP, RandomLinear, RandomMLP, RandomTrees
+from skcmanp.training import EVALUATION_STEP, initialize, log_likelihood, task_generator
+
+BASE: dict[str, Any] = {
+    "dim_x": 8,
+    "n_blocks": 2,
+    "n_block_latents": 32,
+    "n_input_latents": 32,
+    "embed_depth": 3,
+    "fourier_features": 32,
+    "fourier_scales": (1.0, 8.0),
+    "count_input": True,
+    "max_count": 512.0,
+    "input_limit": 20.0,
+    "memory_features": 96,
+    "memory_kernel": "matern52",
+    "relevance": True,
+}
+NO_MEMORY = {"memory_features": 0}
+NOT_ADAPTED = {"relevance": False, "memory_kernel": "learned"}
+TRAINED: dict[str, dict[str, Any]] = {
+    "both": {},
+    "both, no count": {"count_input": False},
+    "both, not adapted": NOT_ADAPTED,
+    "blocks only": NO_MEMORY,
+    "blocks only, no count": {**NO_MEMORY, "count_input": False},
+    "blocks only, not adapted": {**NO_MEMORY, **NOT_ADAPTED},
+    "both, 1 latent": {"n_blocks": 1, "n_block_latents": 1, "n_input_latents": 1},
+    "both, 8 latents": {"n_block_latents": 8, "n_input_latents": 8},
+    "both, 128 latents": {"n_block_latents": 128, "n_input_latents": 128},
+    "both, 4 blocks": {"n_blocks": 4},
+}
+FEATURES, REGRESSIONS = (24, 48, 96, 192, 384), (2, 4, 8, 16)
+ALONE: dict[str, dict[str, Any]] = {
+    **{f"memory alone, F = {f}": {"memory_features": f} for f in FEATURES},
+    **{f"memory alone, K = {k}": {"memory_regressions": k} for k in REGRESSIONS if k != 8},
+}
+SIZES: dict[str, Any] = {"dim_x": 8, "n_context": (8, 512), "n_target": 96, "noise": (0.02, 1.2), "p_empty": 0.0}
+GP = RandomGP()
+KINDS: dict[str, tuple[list[FunctionPrior], dict[str, float]]] = {
+    "processes": ([GP], {}),
+    "trees": ([RandomTrees()], {}),
+    "jumps": ([RandomGates()], {}),
+    "heavy-tailed noise": ([GP], {"p_heavy": 1.0}),
+    "varying noise": ([GP], {"p_varying": 1.0}),
+}
+PRIORS = [GP, RandomMLP(), RandomTrees(), RandomTrees(64), RandomLinear(), RandomGates()]
+WORST = -5.0  # a task counts no less: a few outliers would decide
+
+
+def trained(name: str, config: CMANPConfig, steps: int, runs: Path) -> CMANP:
+    """The network of a variant, trained."""
+    tasks = FunctionTasks(PRIORS, relevance=config.relevance, p_heavy=0.15, p_varying=0.3, **SIZES)
+    options = TrainingOptions(steps=steps, batch_size=16, warmup=100, cooldown=0.5, evaluate_every=200, n_evaluation=8)
+    torch.manual_seed(0)
+    model = initialize(CMANP(config), tasks, options.batch_size)
+    folder = runs / name.replace(", ", "-").replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    print(name)
+    meta_train(model, tasks, options, state_path=folder / "state.pt", log_path=folder / "log.jsonl")
+    return model.eval()
+
+
+@torch.no_grad()
+def on_tasks(model: CMANP, kind: str, n_batches: int) -> np.ndarray:
+    """Log-likelihood of every task."""
+    priors, noise = KINDS[kind]
+    tasks = FunctionTasks(priors, relevance=model.config.relevance, **SIZES, **noise)
+    batches = (tasks.sample(16, task_generator(EVALUATION_STEP + i)) for i in range(n_batches))
+    values = [log_likelihood(model(*batch.inputs), batch.y_target) for batch in batches]
+    return torch.cat(values).clamp(min=WORST).double().numpy()
+
+
+def on_tables(model: CMANP, folder: Path, n_splits: int) -> np.ndarray:
+    """Log-likelihood of the standardised target of every split of every table with at most 8 features."""
+    values = []
+    for _, X, y, splits in tables(folder, n_splits):
+        if X.shape[1] > model.config.dim_x:
+            continue
+        for train, test in splits:
+            rows = np.random.default_rng(0).permutation(train)[:300]
+            regressor = CMANPRegressor(model).fit(X[rows], y[rows])
+            values.append(regressor.log_prob(X[test], y[test]).mean() + np.log(y[rows].std()))
+    return np.array(values)
+
+
+def draw(rows: list[dict], columns: list[str]) -> None:
+    """Differences to the whole network, by kind; and the memory's by its size."""
+    picture, (left, right) = figure(1, 2, figsize=(13, 5), width_ratios=[3, 1])
+    by_name = {row["variant"]: row for row in rows}
+    names = [name for name in [*TRAINED, f"memory alone, F = {BASE['memory_features']}"] if name != "both"]
+    width = 0.8 / len(columns)
+    for i, column in enumerate(columns):
+        heights = [by_name[name][column] - by_name["both"][column] for name in names]
+        left.bar(np.arange(len(names)) + (i - len(columns) / 2 + 0.5) * width, heights, width, label=column)
+    left.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=8)
+    left.set(title="log-likelihood compared with both", ylabel="nats per target", ylim=(-1.2, 0.15))
+    left.axhline(0, color="black", linewidth=0.8)
+    left.legend(fontsize=8)
+    for column in columns:
+        values = [by_name[f"memory alone, F = {f}"][column] for f in FEATURES]
+        right.plot(FEATURES, np.array(values) - values[-1], marker="o", markersize=3, label=column)
+    right.set(title="memory alone, by features", xlabel="F", xscale="log", ylim=(-0.8, 0.1))
+    for ax in (left, right):
+        ax.grid(alpha=0.3, axis="y")
+    picture.savefig(RESULTS / "extensions.png", dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--batches", type=int, default=25, help="of 16 evaluation tasks of each kind")
+    parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--runs", type=Path, default=Path("runs/extensions"))
+    arguments = parser.parse_args()
+
+    models = {
+        name: trained(name, CMANPConfig(**{**BASE, **changes}), arguments.steps, arguments.runs)
+        for name, changes in TRAINED.items()
+    }
+    # A fresh network predicts what its memory does.
+    models |= {name: CMANP(CMANPConfig(**{**BASE, **changes})).eval() for name, changes in ALONE.items()}
+    columns = list(KINDS) + (["tables"] if arguments.uci else [])
+    values = {
+        name: {
+            column: on_tables(model, arguments.uci, arguments.splits)
+            if column == "tables"
+            else on_tasks(model, column, arguments.batches)
+            for column in columns
+        }
+        for name, model in tqdm(models.items(), desc="evaluating")
+    }
+    rows = []
+    for name in models:
+        row: dict[str, Any] = {"variant": name, "steps": arguments.steps if name in TRAINED else 0}
+        for column in columns:
+            difference = values[name][column] - values["both"][column]
+            row |= {
+                column: float(values[name][column].mean()),
+                f"{column} to both": float(difference.mean()),
+                f"{column} to both se": standard_error(difference),
+            }
+        rows.append(row)
+    write("extensions", rows)
+    draw(rows, columns)
+
+
+if __name__ == "__main__":
+    main()

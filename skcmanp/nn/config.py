@@ -1,0 +1,129 @@
+"""CMANPConfig: the architecture of a network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class CMANPConfig:
+    """Architecture of a `CMANP`. The defaults are the paper's GP configuration.
+
+    Parameters
+    ----------
+    dim_x, dim_y : int, default=1
+        Number of features and of targets of a row. Narrower inputs are padded
+        with zeros, so `dim_x` is the largest number of features.
+    dim : int, default=64
+        Width of tokens and latents.
+    n_heads : int, default=4
+    dim_feedforward : int, default=128
+    n_blocks : int, default=6
+        Number of constant memory attention blocks.
+    n_block_latents, n_input_latents : int, default=128
+        The paper's L_B and L_I.
+    embed_depth : int, default=4
+        Linear layers in the embedders of rows and queries.
+    fourier_features : int, default=0
+        Learned Fourier features of x as further inputs of both embedders, and
+        their products with y as inputs of the row embedder. 0 is the paper's.
+    fourier_scales : tuple of float, default=(0.3, 6.0)
+        Standard deviation of the smoothest and of the wiggliest initial
+        frequency, in radians per unit of standardised x.
+    linear_readout : bool, default=False
+        Whether the mean has a part that is linear in the features of x, with
+        coefficients read off the latents. Attention alone is slow to learn
+        products of a query with what the context says about it.
+    count_input : bool, default=False
+        Whether latents and queries know the effective number of rows, without
+        which softmax attention cannot tell 10 rows from 10 copies of them.
+    max_count : float, default=1000.0
+        Number of rows from which on the count input stays the same: the
+        largest context of meta-training.
+    input_limit : float or None, default=None
+        Inputs beyond this absolute value are compressed logarithmically.
+    min_std : float, default=1e-3
+        Smallest predictive standard deviation, in units of the scaled target.
+    memory_features : int, default=0
+        Features of the conjugate memory: Bayesian linear regressions whose
+        prediction the network then corrects. 0 is none, the paper's.
+    memory_kernel : {"learned", "matern52"}, default="learned"
+        Learned features, or those of a Matern-5/2 process at points among the
+        first rows, for inputs in units of their length-scales.
+    memory_regressions : int, default=8
+        Number of these regressions that differ in signal to noise.
+    memory_priors : int, default=1
+        With learned features: number of those that differ in the initial
+        length-scale, at each signal to noise.
+    relevance : bool, default=False
+        Whether the network expects features in units of their length-scales;
+        `CMANPRegressor` then fits these to the first data.
+
+    Examples
+    --------
+    >>> from skcmanp import CMANP, CMANPConfig
+    >>> sum(p.numel() for p in CMANP(CMANPConfig()).parameters())
+    1338306
+    """
+
+    dim_x: int = 1
+    dim_y: int = 1
+    dim: int = 64
+    n_heads: int = 4
+    dim_feedforward: int = 128
+    n_blocks: int = 6
+    n_block_latents: int = 128
+    n_input_latents: int = 128
+    embed_depth: int = 4
+    fourier_features: int = 0
+    fourier_scales: tuple[float, float] = (0.3, 6.0)
+    linear_readout: bool = False
+    count_input: bool = False
+    max_count: float = 1000.0
+    input_limit: float | None = None
+    min_std: float = 1e-3
+    memory_features: int = 0
+    memory_kernel: str = "learned"
+    memory_regressions: int = 8
+    memory_priors: int = 1
+    relevance: bool = False
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            minimum = 0 if field.name in ("fourier_features", "memory_features") else 1
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
+                raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
+        if self.dim % self.n_heads:
+            raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
+        if self.embed_depth < 2:
+            raise ValueError(f"embed_depth={self.embed_depth} must be at least 2.")
+        if self.memory_kernel not in ("learned", "matern52"):
+            raise ValueError(f"memory_kernel={self.memory_kernel!r} must be 'learned' or 'matern52'.")
+        if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
+            raise ValueError(
+                f"memory_features={self.memory_features} must be 0 or at least 2 * dim_x + 4 = {2 * self.dim_x + 4}."
+            )
+
+    @property
+    def statistics_shape(self) -> tuple[int, int, int]:
+        """Shape (heads of all blocks, L_B, head dim) of the statistics of a context."""
+        return (self.n_blocks * self.n_heads, self.n_block_latents, self.dim // self.n_heads)
+
+    @property
+    def n_points(self) -> int:
+        """Largest number of points that the conjugate memory makes features of."""
+        is_local = self.memory_features > 0 and self.memory_kernel == "matern52"
+        return self.memory_features - self.dim_x - 1 if is_local else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CMANPConfig:
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"Unknown CMANPConfig keys {unknown}; the known ones are {sorted(known)}.")
+        scales = values.get("fourier_scales")
+        return cls(**(values if scales is None else {**values, "fourier_scales": tuple(scales)}))
