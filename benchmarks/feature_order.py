@@ -18,7 +18,6 @@ from scipy.stats import norm
 
 from skcmanp import CMANPRegressor
 
-
 Prediction = tuple[np.ndarray, np.ndarray]
 
 
