@@ -89,6 +89,16 @@ def test_weights_to_start_from(tmp_path):
         load_recipe(write(tmp_path, text.replace("[tasks]", "dim = 16\n[tasks]")))
 
 
+def test_the_memory_may_be_smaller_while_training(tmp_path):
+    memory = 'relevance = true\nmemory_features = 24\nmemory_kernel = "matern52"\n[tasks]'
+    text = TEXT.replace("[tasks]", memory).replace("steps = 3", "steps = 3\nmemory_features = 12")
+    recipe = load_recipe(write(tmp_path, text))
+    assert (recipe.config.memory_features, recipe.training_config.memory_features) == (24, 12)
+    assert load_recipe(write(tmp_path, TEXT)).training_config == recipe.config.__class__(dim_x=2, dim=16, n_blocks=1)
+    with pytest.raises(ValueError, match=r"training.memory_features=12 needs memory_kernel = 'matern52'"):
+        load_recipe(write(tmp_path, TEXT.replace("steps = 3", "steps = 3\nmemory_features = 12")))
+
+
 def test_the_papers_recipe_is_the_papers():
     recipe = load_recipe(RECIPES / "meta-regression.toml")
     assert recipe.config == CMANPConfig()
