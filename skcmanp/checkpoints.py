@@ -177,6 +177,21 @@ def resolve_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Check
     return Checkpoint(path.stem, _sha256(data), data)
 
 
+def check_table(checkpoint: Checkpoint, config: CMANPConfig, n_features: int, n_outputs: int) -> None:
+    """Raise ValueError unless a checkpoint's network takes tables of this shape."""
+    if n_features > config.dim_x:
+        raise ValueError(
+            f"X has {n_features} features, but checkpoint {checkpoint.name!r} knows at most {config.dim_x}; select or "
+            f"project features first, for example with sklearn.decomposition.PCA in a Pipeline, or choose another "
+            f"checkpoint."
+        )
+    if n_outputs % config.dim_y:
+        raise ValueError(
+            f"y has {n_outputs} targets, but checkpoint {checkpoint.name!r} predicts {config.dim_y} jointly; give a "
+            f"multiple of {config.dim_y}."
+        )
+
+
 # The networks of a process, by weights, device and dtype. A grid search that
 # fits thousands of estimators loads each once.
 @functools.lru_cache(maxsize=8)

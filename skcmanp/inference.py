@@ -100,17 +100,25 @@ class Network:
     @torch.inference_mode()
     def predict(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and standard deviation of scaled rows, (m, d) -> (m, t), (m, t)."""
-        memory = self._memories.get(state)
-        if memory is None:
-            memory = self._memories[state] = self._remember(state)
-        n_readings = len(memory.keys_values[0].k)
+        memory = self._memory(state)
         means, stds = [], []
         for start in range(0, len(x), QUERY_ROWS):
-            queries = self._padded(x[start : start + QUERY_ROWS]).expand(n_readings, -1, -1)  # (t, m, dx)
-            distribution = self._model.query(queries, memory, self._count(state))
+            distribution = self._model.query(self._padded(x[start : start + QUERY_ROWS]), memory, self._count(state))
             means.append(_numpy(distribution.mean.transpose(0, 1).flatten(1)))  # (m, t)
             stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
         return np.concatenate(means), np.concatenate(stds)
+
+    @torch.inference_mode()
+    def predict_joint(self, state: ContextState, x: Array) -> tuple[Array, Array]:
+        """Predictive mean and covariances of scaled rows, (m, d) -> (m, t), (t, m, m)."""
+        mean, covariance = self._model.joint(self._padded(x), self._memory(state), self._count(state))
+        return _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
+
+    def _memory(self, state: ContextState) -> Memory:
+        memory = self._memories.get(state)
+        if memory is None:
+            memory = self._memories[state] = self._remember(state)
+        return memory
 
     def _remember(self, state: ContextState) -> Memory:
         attended = self._tensor(state.summary.softmax.output())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -10,14 +9,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcmanp.checkpoints import Checkpoint, get_network, resolve_checkpoint
+from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.inference import Network
+from skcmanp.joint import BLOCK_SIZE, draw, log_density
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.parallel import Reader
@@ -62,6 +64,10 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     chunk_size : int, default=8192
         Rows read at once. It bounds the memory of `fit`, `partial_fit` and
         `predict`, and does not change results.
+    target_block_size : int, default=None
+        Rows whose targets are jointly Gaussian in `sample_y` and in joint
+        densities: the paper's b_Q. Between blocks, earlier targets are absorbed
+        into a copy of the state. None means 512, or all rows if they are fewer.
     device : str, default="auto"
         "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:<index>". A
         fitted estimator whose device is absent predicts on the CPU and warns.
@@ -129,6 +135,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "x_bounds": [None, "array-like"],
         "y_bounds": [None, "array-like"],
         "chunk_size": [Interval(Integral, 1, None, closed="left")],
+        "target_block_size": [None, Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "dtype": [StrOptions(set(DTYPES))],
         "n_jobs": [None, Integral],
@@ -145,6 +152,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         x_bounds: ArrayLike | None = None,
         y_bounds: ArrayLike | None = None,
         chunk_size: int = 8192,
+        target_block_size: int | None = None,
         device: str = "auto",
         dtype: str = "float64",
         n_jobs: int | None = None,
@@ -157,6 +165,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.x_bounds = x_bounds
         self.y_bounds = y_bounds
         self.chunk_size = chunk_size
+        self.target_block_size = target_block_size
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -300,11 +309,6 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ------
         ValueError
             If gamma is not between 0 and 1.
-
-        Notes
-        -----
-        Softmax attention is normalised, so a common factor shows in the
-        effective number of rows alone, until new rows are read.
         """
         check_is_fitted(self)
         if not 0 <= gamma <= 1:
@@ -375,17 +379,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _choose_checkpoint(self) -> None:
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_)
         config = get_network(self.checkpoint_, resolve_device(self.device), DTYPES[self.dtype]).config
-        if self.n_features_in_ > config.dim_x:
-            raise ValueError(
-                f"X has {self.n_features_in_} features, but checkpoint {self.checkpoint_.name!r} knows at most "
-                f"{config.dim_x}; select or project features first, for example with sklearn.decomposition.PCA "
-                f"in a Pipeline, or choose another checkpoint."
-            )
-        if self.n_outputs_ % config.dim_y:
-            raise ValueError(
-                f"y has {self.n_outputs_} targets, but checkpoint {self.checkpoint_.name!r} predicts "
-                f"{config.dim_y} jointly; give a multiple of {config.dim_y}."
-            )
+        check_table(self.checkpoint_, config, self.n_features_in_, self.n_outputs_)
 
     # ------------------------------------------------------------------ predicting
 
@@ -398,31 +392,40 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return_std : bool, default=False
             Also return the predictive standard deviation, noise included.
         return_cov : bool, default=False
-            Not available: the shipped checkpoints predict rows independently.
+            Also return the joint predictive covariance of all rows, noise
+            included; its memory grows with their square.
 
         Returns
         -------
         mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         std : ndarray of the same shape
             Only if `return_std`.
+        cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
+            Only if `return_cov`. Its diagonal holds the squares of `std`.
+            Without a conjugate memory, as in ``field-2d``, it is diagonal.
 
         Raises
         ------
-        NotImplementedError
-            If `return_cov`.
+        ValueError
+            If both `return_std` and `return_cov` are asked for.
         """
+        if return_std and return_cov:
+            raise ValueError("return_std=True and return_cov=True: ask for one of them; the covariance has both.")
+        check_is_fitted(self)
+        rows = validate_data(self, X, reset=False, dtype="numeric")
         if return_cov:
-            raise NotImplementedError(
-                f"return_cov=True: checkpoint predictions are independent across rows, so there is no joint "
-                f"covariance to return from {type(self).__name__}; use return_std=True."
-            )
-        mean, std = self._predict(X)
+            network, scaling = self._network(), self.context_.scaling
+            mean, covariance = network.predict_joint(self.context_, scaling.scale_x(rows.astype(np.float64)))
+            mean = mean * scaling.y_scale + scaling.y_centre
+            covariance = np.moveaxis(covariance, 0, -1) * np.square(scaling.y_scale)
+            return (mean[:, 0], covariance[..., 0]) if self._y_is_1d else (mean, covariance)
+        mean, std = (array[:, 0] if self._y_is_1d else array for array in self._predict_rows(rows))
         return (mean, std) if return_std else mean
 
     def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = 0) -> Array:
-        """Draw targets of rows from the predictive distribution, noise included.
+        """Draw targets of rows from the joint predictive distribution, noise included.
 
-        Rows are drawn independently of each other.
+        Draws are coherent, as sample paths are; see `target_block_size`.
 
         Parameters
         ----------
@@ -436,11 +439,15 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         y : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
         """
-        mean, std = self._predict(X)
+        check_is_fitted(self)
+        rows, scaling = validate_data(self, X, reset=False, dtype="numeric"), self.context_.scaling
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        return mean[..., None] + std[..., None] * rng.standard_normal((*mean.shape, n_samples))
+        x = scaling.scale_x(rows.astype(np.float64))
+        drawn = draw(self._network(), self.context_, x, n_samples, self._block_size(), rng)  # (m, t, n)
+        drawn = drawn * scaling.y_scale[:, None] + scaling.y_centre[:, None]
+        return drawn[:, 0] if self._y_is_1d else drawn
 
-    def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Array:
+    def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Any:
         """Log density of targets under the predictive distribution.
 
         Parameters
@@ -448,38 +455,32 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         joint : bool, default=False
-            Not available: the shipped checkpoints predict rows independently.
+            The density of all targets together, in blocks of
+            `target_block_size` rows, of which each knows those before.
 
         Returns
         -------
-        log_prob : ndarray of shape (n_samples,)
+        log_prob : ndarray of shape (n_samples,), or float if `joint`
             In nats and y's own units, summed over outputs.
-
-        Raises
-        ------
-        NotImplementedError
-            If `joint`.
         """
-        if joint:
-            raise NotImplementedError(
-                "joint=True: checkpoint predictions are independent across rows; use joint=False and sum."
-            )
         check_is_fitted(self)
         rows, targets, _ = self._validate_rows(X, y, None, first=False)
-        mean, std = self._predict_rows(rows)
-        z = (targets - mean) / std
-        return (-0.5 * np.square(z) - np.log(std) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
+        if joint:
+            scaling = self.context_.scaling
+            scaled = scaling.scale_x(rows.astype(np.float64)), scaling.scale_y(targets.astype(np.float64))
+            density = log_density(self._network(), self.context_, *scaled, self._block_size())
+            return density - len(rows) * float(np.log(scaling.y_scale).sum())
+        return norm.logpdf(targets, *self._predict_rows(rows)).sum(axis=1)
 
-    def _predict(self, X: ArrayLike) -> tuple[Array, Array]:
-        """Mean and standard deviation in y's units and shape."""
-        check_is_fitted(self)
-        mean, std = self._predict_rows(validate_data(self, X, reset=False, dtype="numeric"))
-        return (mean[:, 0], std[:, 0]) if self._y_is_1d else (mean, std)
+    def _network(self) -> Network:
+        return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=True), DTYPES[self.dtype])
+
+    def _block_size(self) -> int:
+        return BLOCK_SIZE if self.target_block_size is None else self.target_block_size
 
     def _predict_rows(self, rows: NDArray) -> tuple[Array, Array]:
         """Mean and standard deviation of validated rows in y's units, (m, t) each."""
-        network = get_network(self.checkpoint_, resolve_device(self.device, or_cpu=True), DTYPES[self.dtype])
-        scaling = self.context_.scaling
+        network, scaling = self._network(), self.context_.scaling
         means, stds = [], []
         for start in range(0, len(rows), self.chunk_size):
             chunk = rows[start : start + self.chunk_size].astype(np.float64, copy=False)

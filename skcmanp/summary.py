@@ -211,6 +211,12 @@ class Summary:
             return Summary(RunningSoftmax.empty(self.softmax.o.shape), RunningSums.empty(self.sums.b.shape))
         return replace(self, softmax=self.softmax.decay(gamma), sums=self.sums.decay(gamma), weight=self.weight * gamma)
 
+    def repeat(self, n: int) -> Summary:
+        """Each target's statistics `n` times, one after the other: a summary that can go on in `n` ways."""
+        softmax = RunningSoftmax(*(np.repeat(array, n, axis=0) for array in vars(self.softmax).values()))
+        b, c, d = (np.repeat(array, n, axis=0) for array in (self.sums.b, self.sums.c, self.sums.d))
+        return replace(self, softmax=softmax, sums=RunningSums(self.sums.a, b, c, d))
+
     def arrays(self) -> dict[str, NDArray]:
         """Everything as named arrays, for serialisation."""
         softmax = {f"softmax.{name}": array for name, array in vars(self.softmax).items()}

@@ -25,7 +25,7 @@ LAYERS = [
     {"nn.calibration"},
     {"inference"},
     {"checkpoints"},
-    {"parallel"},
+    {"parallel", "joint"},
     {"regressor"},
     {"tasks.base"},
     {"tasks.kernels", "tasks.files"},

@@ -101,11 +101,10 @@ def test_samples_follow_mean_and_std(table):
     assert np.array_equal(reg.sample_y(X, random_state=None), reg.sample_y(X, random_state=3))
 
 
-def test_joint_predictions_say_that_they_do_not_exist(table):
+def test_std_and_covariance_are_not_asked_for_together(table):
     X, y = table
     reg = CMANPRegressor().fit(X, y)
-    for call in (lambda: reg.predict(X, return_cov=True), lambda: reg.log_prob(X, y, joint=True)):
-        assert_refused(reg, call, "independent across rows", NotImplementedError)
+    assert_refused(reg, lambda: reg.predict(X, return_std=True, return_cov=True), "ask for one of them")
 
 
 def test_learns_something_from_real_rows():

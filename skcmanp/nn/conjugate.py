@@ -104,7 +104,7 @@ class ConjugateMemory(nn.Module):
         lest a few rows at the points outweigh all others.
         """
         psi, missing = self.embed(x.to(self.log_tau.dtype), basis)
-        return psi.double(), (basis.ratio.double().clamp(max=MAX_RATIO).square().view(-1, 1) * missing).unsqueeze(-1)
+        return psi.double(), _signal(basis) * missing.unsqueeze(-1)
 
     def read(self, x: Tensor, y: Tensor, basis: Basis, log_weight: Tensor | None = None) -> Sums:
         """Sums of some rows.
@@ -137,8 +137,8 @@ class ConjugateMemory(nn.Module):
         tau = self.log_tau.double().exp().unsqueeze(-1)  # (K, F, 1)
         cholesky = _cholesky_of_one_plus(tau * sums.a.unsqueeze(1) * tau.mT)  # (B, K, F, F)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
-        white = torch.linalg.solve_triangular(cholesky, tau * moments, upper=False)  # (B, K, F, 2 dy)
-        coefficients, squares = (tau * torch.linalg.solve_triangular(cholesky.mT, white, upper=True)).chunk(2, dim=-1)
+        white = _solve(cholesky, tau * moments, upper=False)  # (B, K, F, 2 dy)
+        coefficients, squares = (tau * _solve(cholesky.mT, white, upper=True)).chunk(2, dim=-1)
         explained = white.chunk(2, dim=-1)[0].square().sum(-2)
         unexplained = (sums.c.unsqueeze(1) - explained).clamp(min=0.0)  # (B, K, dy)
 
@@ -161,10 +161,8 @@ class ConjugateMemory(nn.Module):
         """
         psi, missing = self.features(x, basis)
         second = psi @ posterior.squares  # (B, M, dy)
-        psi, missing = psi.unsqueeze(1), missing.unsqueeze(1)  # (B, 1, M, F or 1)
-        means = psi @ posterior.coefficients  # (B, K, M, dy)
-        scaled = self.log_tau.double().exp().unsqueeze(-1) * psi.mT  # (B, K, F, M)
-        white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
+        means, white = self._parts(psi, posterior)
+        missing = missing.unsqueeze(1)  # (B, 1, M, 1)
         variances = (1 + missing + white.square().sum(-2).unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
@@ -188,6 +186,47 @@ class ConjugateMemory(nn.Module):
             dim=-1,
         )
         return Normal(mean.to(x.dtype), std.to(x.dtype), validate_args=False), hints.to(x.dtype)
+
+    def covariance(self, x: Tensor, posterior: Posterior, basis: Basis) -> Tensor:
+        """The mixture's covariance of the targets of several rows, noise included, (B, M, dx) -> (B, dy, M, M).
+
+        Its diagonal holds the squares of the standard deviations of `query`.
+        """
+        psi, missing = self.features(x, basis)
+        means, white = self._parts(psi, posterior)
+        probability = posterior.probability  # (B, K, dy)
+        spread = means - (probability.unsqueeze(2) * means).sum(1, keepdim=True)
+        total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
+        common = _signal(basis) * self.embed.missing_covariance(x.to(self.log_tau.dtype), basis)
+        common.diagonal(dim1=1, dim2=2).copy_(1 + missing.squeeze(-1))
+        weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
+        for k in range(white.shape[1]):  # one by one: K matrices of all pairs of rows would be large
+            total = total + weight[:, k] * (common + white[:, k].mT @ white[:, k]).unsqueeze(1)
+        return total
+
+    def _parts(self, psi: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
+        """Means of the regressions, (B, K, M, dy), and W, (B, K, F, M): their signals' covariances are noise W^T W."""
+        psi = psi.unsqueeze(1)  # (B, 1, M, F)
+        scaled = self.log_tau.double().exp().unsqueeze(-1) * psi.mT  # (B, K, F, M)
+        white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
+        return psi @ posterior.coefficients, white
+
+
+def _signal(basis: Basis) -> Tensor:
+    """Variance of the signal relative to the noise's, bounded, (B, 1, 1)."""
+    return basis.ratio.double().clamp(max=MAX_RATIO).square().view(-1, 1, 1)
+
+
+def _solve(triangle: Tensor, b: Tensor, upper: bool) -> Tensor:
+    """Solution for right-hand sides (B, K, F, n) of triangles (B or 1, K, F, F).
+
+    One triangle for all of the batch is not copied for each: the batch becomes columns.
+    """
+    if len(triangle) == len(b):
+        return torch.linalg.solve_triangular(triangle, b, upper=upper)
+    columns = b.permute(1, 2, 0, 3)  # (K, F, B, n)
+    solution = torch.linalg.solve_triangular(triangle[0], columns.flatten(2), upper=upper)
+    return solution.view(columns.shape).permute(2, 0, 1, 3)
 
 
 def _cholesky_of_one_plus(a: Tensor) -> Tensor:

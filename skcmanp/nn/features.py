@@ -68,6 +68,10 @@ class LearnedFeatures(nn.Module):
         psi = torch.cat([waves, learned, x, torch.ones_like(x[..., :1])], dim=-1)
         return psi, torch.zeros_like(psi[..., 0])
 
+    def missing_covariance(self, x: Tensor, basis: Basis) -> Tensor:
+        """Nothing is missing: zeros, (B, M, dx) -> (B, M, M)."""
+        return x.new_zeros(len(x), x.shape[1], x.shape[1], dtype=torch.float64)
+
 
 class MaternFeatures(nn.Module):
     """x, 1, and features whose Gaussian combinations are draws of a Matern-5/2 process of unit length-scale.
@@ -123,7 +127,7 @@ class MaternFeatures(nn.Module):
     def forward(self, x: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
         n_points, n_waves = basis.points.shape[1], (self.n_points - basis.points.shape[1]) // 2
         share = basis.share.view(-1, 1, 1)
-        values = torch.linalg.solve_triangular(basis.factor, _matern52(basis.points, x.double()), upper=False).mT
+        values = self._values(x, basis)  # (B, N, p)
         missing = share.squeeze(-1) * (1 - values.square().sum(-1)).clamp(min=0.0)  # (B, N)
         angle = x @ self.frequency[:, :n_waves]  # (B, N, waves)
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1) * ((1 - share) / max(n_waves, 1)).sqrt()
@@ -131,6 +135,15 @@ class MaternFeatures(nn.Module):
         waves = nn.functional.pad(waves, (0, self.n_points - n_points - 2 * n_waves))
         x = x.double()
         return torch.cat([share.sqrt() * values, waves, x, torch.ones_like(x[..., :1])], dim=-1), missing
+
+    def missing_covariance(self, x: Tensor, basis: Basis) -> Tensor:
+        """Covariance of what the features miss of the process, (B, M, dx) -> (B, M, M)."""
+        values, x = self._values(x, basis), x.double()
+        return basis.share.view(-1, 1, 1) * (_matern52(x, x) - values @ values.mT)
+
+    def _values(self, x: Tensor, basis: Basis) -> Tensor:
+        """The process's whitened values at the points, as far as they tell of those at x, (B, N, p)."""
+        return torch.linalg.solve_triangular(basis.factor, _matern52(basis.points, x.double()), upper=False).mT
 
 
 def _matern52(a: Tensor, b: Tensor) -> Tensor:

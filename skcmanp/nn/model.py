@@ -271,9 +271,9 @@ class CMANP(nn.Module):
     # ------------------------------------------------------------------ latents -> predictions
 
     def query(self, x: Tensor, memory: Memory, count: Tensor) -> Normal:
-        """Predictive distribution of the targets of rows `x`, (B, M, dx) -> (B, M, dy)."""
+        """Predictive distribution of the targets of rows `x`, (B or 1, M, dx) -> (B, M, dy)."""
         x = self.bound(x)
-        features = self.features(x)  # (B, M, F)
+        features = self.features(x).expand(len(count), -1, -1)  # (B, M, F)
         inputs, start = features, None
         if self.memory is not None and memory.posterior is not None and memory.basis is not None:
             start, hints = self.memory.query(x, memory.posterior, memory.basis)
@@ -283,6 +283,20 @@ class CMANP(nn.Module):
             h = decoder(h, kv)
         offset = None if memory.coefficients is None else features @ memory.coefficients
         return self.head(h, offset, start)
+
+    def joint(self, x: Tensor, memory: Memory, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of the targets of rows `x`, (B or 1, M, dx) -> (B, M, dy), (B, dy, M, M) in float64.
+
+        Correlations are the conjugate memory's, and marginals those of
+        `query`. Without memory, rows are independent.
+        """
+        marginals = self.query(x, memory, count)
+        std = marginals.stddev.double().mT  # (B, dy, M)
+        if self.memory is None or memory.posterior is None or memory.basis is None:
+            return marginals.mean, torch.diag_embed(std.square())
+        covariance = self.memory.covariance(self.bound(x), memory.posterior, memory.basis)
+        scale = std / covariance.diagonal(dim1=2, dim2=3).sqrt()
+        return marginals.mean, scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
 
     def forward(
         self, x: Tensor, y: Tensor, x_target: Tensor, points: Tensor | None = None, ratio: Tensor | None = None
