@@ -16,7 +16,9 @@ from _report import RESULTS, figure, standard_error, write
 from _runs import FOURIER, MEMORY, OURS, Variant, evaluate_batches, train
 from peers.oracle import integrated_optimum, true_optimum
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
 
+from skcmanp import CMANP
 from skcmanp.tasks import GPTasks
 from skcmanp.tasks.gp import GPDraw
 from skcmanp.training import TrainingLog
@@ -46,6 +48,18 @@ PUBLISHED = {
     "cmanp": (1.24, 0.80),
 }
 KERNELS = ("rbf", "matern52")
+
+
+class Jointly(nn.Module):
+    """A network's predictions of all targets together, correlated as its conjugate memory says."""
+
+    def __init__(self, model: CMANP) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, y: Tensor, x_target: Tensor) -> MultivariateNormal:
+        mean, covariance = self.model.joint(x_target, *self.model.condition(x, y))
+        return MultivariateNormal(mean.squeeze(-1).double(), covariance.squeeze(1))
 
 
 def likelihoods(models: dict[str, nn.Module], kernel: str, n_batches: int) -> dict[str, np.ndarray]:
@@ -93,14 +107,16 @@ def main() -> None:
     chosen = [v for v in VARIANTS if arguments.models is None or v.name in arguments.models]
     runs = {v.name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
     models = {name: model for name, (model, _) in runs.items()}
+    if "cmanp-memory" in runs:
+        models["cmanp-memory, joint"] = Jointly(runs["cmanp-memory"][0])
     results = {kernel: likelihoods(models, kernel, arguments.batches) for kernel in KERNELS}
 
     rows = []
     for name in results["rbf"]:
         joint = "joint" in name or name.endswith("-nd")
-        row: dict = {"model": name, "parameters": "", "steps": arguments.steps if name in models else ""}
+        row: dict = {"model": name, "parameters": "", "steps": arguments.steps if name in runs else ""}
         row["hours"] = ""
-        if name in models:
+        if name in runs:
             row["parameters"] = sum(p.numel() for p in models[name].parameters())
             row["hours"] = round(runs[name][1][-1]["seconds"] / 3600, 2)
         for kernel in KERNELS:

@@ -319,9 +319,15 @@ class CMANP(nn.Module):
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
+        return self.query(x_target, *self.condition(x, y, points, ratio))
+
+    def condition(
+        self, x: Tensor, y: Tensor, points: Tensor | None = None, ratio: Tensor | None = None
+    ) -> tuple[Memory, Tensor]:
+        """What `query` and `joint` need of context rows, with autograd: memory, and the number of rows (B,)."""
         count = x.new_full((len(x),), float(x.shape[1]))
         basis = self.basis(x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio)
         x, y = self.bound(x), self.bound(y)
         attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
         sums = None if self.memory is None or basis is None else self.memory.read(x, y, basis)
-        return self.query(x_target, self.latents_memory(attended, count, sums, basis), count)
+        return self.latents_memory(attended, count, sums, basis), count
