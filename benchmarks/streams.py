@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--streams", type=Path, required=True, help="folder of the parquet files")
     parser.add_argument("--files", nargs="+", default=list(STREAMS), choices=STREAMS, metavar="NAME")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS, metavar="NAME")
-    parser.add_argument("--first", type=int, default=200, help="rows that are only learned")
+    parser.add_argument("--first", type=int, default=1000, help="rows that are only learned")
     parser.add_argument("--chunk", type=int, default=100)
     parser.add_argument("--rows", type=int, default=20_000, help="of each stream, at most")
     arguments = parser.parse_args()
