@@ -240,7 +240,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=Path, required=True, help="folder of the parquet files")
     parser.add_argument("--files", nargs="+", default=list(STREAMS), choices=STREAMS, metavar="NAME")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS, metavar="NAME")
+    parser.add_argument(
+        "--models", nargs="+", default=list(MODELS), choices=MODELS, metavar="NAME", help="the others' results stay"
+    )
     parser.add_argument("--first", type=int, default=1000, help="rows that are only learned")
     parser.add_argument("--chunk", type=int, default=100)
     parser.add_argument("--rows", type=int, default=20_000, help="of each stream, at most")
@@ -256,8 +258,8 @@ def main() -> None:
             key = {"stream": file, "model": name}
             rows.append({**key, "rows": len(scores.nll), "features": X.shape[1], **total(scores, chunk)})
             curve += [{**key, **point} for point in running(scores, first, chunk)]
-    write("streams_curve", curve)
-    write("streams", rows)
+    write("streams_curve", curve, keys=("stream", "model"))
+    write("streams", rows, keys=("stream", "model"))
     draw(curve, arguments.files, arguments.models)
 
 

@@ -25,6 +25,9 @@ LARGEST = 1e30
 # Below this standard deviation, relative to the largest value, a column is constant.
 RELATIVE_RESOLUTION = 1e-13
 
+# Points carry at most this share of a function's variance: a stream goes on to where there are none.
+MAX_SHARE = 0.85
+
 _MOMENT_ROWS = 65_536
 
 
@@ -150,9 +153,10 @@ class Scaling:
         scaled = ((scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks)
         x, targets, w = sample_rows(scaled)
         lengthscale, ratio = fit_lengthscales(x, targets, w)
-        points = choose_points(x / lengthscale, n_points)
+        points = choose_points(x / lengthscale, int(MAX_SHARE * n_points))
         # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
         unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
+        unseen = max(unseen, 1 - MAX_SHARE)
         return replace(
             scaling.stretched(lengthscale), points=points, ratio=np.array([ratio]), share=np.array([1 - unseen])
         )
