@@ -17,11 +17,11 @@ from skcmanp.cards import source_commit
 RESULTS = Path(__file__).parent / "results"
 
 
-def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> None:
+def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> list[dict]:
     """Print rows as a table and write them to results/<name>.csv with their provenance.
 
     With `keys`, rows of the file whose values in these columns are not among the new ones stay, so that what
-    takes long, and has not changed, need not be measured again.
+    takes long, and has not changed, need not be measured again. Returns all rows of the file.
     """
     provenance = {
         "commit": source_commit(),
@@ -43,6 +43,7 @@ def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> None:
         writer = csv.DictWriter(file, list(written[-1]))
         writer.writeheader()
         writer.writerows(written)
+    return written
 
 
 def standard_error(values: np.ndarray) -> float:

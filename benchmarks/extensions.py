@@ -123,6 +123,8 @@ def draw(rows: list[dict], columns: list[str]) -> None:
         values = [by_name[f"memory alone, F = {f}"][column] for f in FEATURES]
         right.plot(FEATURES, np.array(values) - values[-1], marker="o", markersize=3, label=column)
     right.set(title="memory alone, by features", xlabel="F", xscale="log", ylim=(-0.8, 0.1))
+    right.set_xticks(FEATURES, [str(f) for f in FEATURES])
+    right.minorticks_off()
     for ax in (left, right):
         ax.grid(alpha=0.3, axis="y")
     picture.savefig(RESULTS / "extensions.png", dpi=120)

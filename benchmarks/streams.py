@@ -206,8 +206,10 @@ def running(scores: Scores, first: int, chunk: int) -> list[dict[str, float]]:
     ]
 
 
-def draw(curve: list[dict], files: list[str], models: list[str]) -> None:
+def draw(curve: list[dict]) -> None:
     """Running RMSE in units of the first model's, a panel for each stream."""
+    files = [name for name in STREAMS if any(row["stream"] == name for row in curve)]
+    models = [name for name in MODELS if any(row["model"] == name for row in curve)]
     n_columns = min(4, len(files))
     n_rows = -(-len(files) // n_columns)
     picture, axes = figure(n_rows, n_columns, figsize=(3.6 * n_columns + 0.5, 3.2 * n_rows + 0.5))
@@ -216,9 +218,9 @@ def draw(curve: list[dict], files: list[str], models: list[str]) -> None:
     styles[0] = {"color": "black", "linewidth": 2.5}
     for ax, file in zip(panels, files, strict=False):
         points = {model: [r for r in curve if (r["stream"], r["model"]) == (file, model)] for model in models}
-        base = np.array([row["rmse"] for row in points[models[0]]])
+        base = np.array([float(row["rmse"]) for row in points[models[0]]])
         for i, model in enumerate(models):
-            seen, rmse = zip(*((row["rows_seen"], row["rmse"]) for row in points[model]), strict=True)
+            seen, rmse = np.array([(row["rows_seen"], row["rmse"]) for row in points[model]], dtype=float).T
             ax.loglog(seen, rmse / base, label=model, **styles[i])
         low, high = ax.get_ylim()
         ax.set(title=file, xlabel="rows seen", ylim=(max(low, 1 / 8), min(high, 8)))  # some models diverge
@@ -258,9 +260,8 @@ def main() -> None:
             key = {"stream": file, "model": name}
             rows.append({**key, "rows": len(scores.nll), "features": X.shape[1], **total(scores, chunk)})
             curve += [{**key, **point} for point in running(scores, first, chunk)]
-    write("streams_curve", curve, keys=("stream", "model"))
     write("streams", rows, keys=("stream", "model"))
-    draw(curve, arguments.files, arguments.models)
+    draw(write("streams_curve", curve, keys=("stream", "model")))
 
 
 if __name__ == "__main__":
