@@ -42,11 +42,11 @@ def main() -> None:
     queries = np.linspace(-1.7, 1.7, 200)[:, None]
     rows = []
     for i in tqdm(range(n_rows), unit="row"):
-        row = network.read(x[i : i + 1], y[i : i + 1])
+        row = network.read(x[i : i + 1], y[i : i + 1], scaling)
         stream = stream.absorb(row)
         stream32 = stream32.combine(single(row.softmax))
         if i + 1 in checks:
-            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1]))
+            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1], scaling))
             output = whole.summary.softmax.output()
             size = np.abs(output).max()
             mean, std = network.predict(stream, queries)

@@ -70,15 +70,14 @@ mean, std = table.predict(X[362:], return_std=True)
 # %%
 # A photograph
 # ------------
-# 427 x 640 pixels in random order. The range of every column is known, so it
-# is declared, and not even the first chunk matters more than the others.
+# 427 x 640 pixels in random order. The first 1,024 decide on what scale the
+# colours vary, and on the points that the state remembers the picture by.
 image = load_sample_image("china.jpg") / 255.0
 height, width, _ = image.shape
 pixels = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1).reshape(-1, 2)
 colours = image.reshape(-1, 3)
 order = rng.permutation(len(pixels))
-bounds = {"x_bounds": ([0, 0], [height - 1, width - 1]), "y_bounds": (0, 1)}
-photo = CMANPRegressor("field-2d", **bounds, dtype="float32")
+photo = CMANPRegressor(dtype="float32")
 history = read_stream("Photograph", photo, pixels[order], colours[order], first=1024, chunk=8192)
 
 # %%
