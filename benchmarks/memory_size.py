@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor, load_checkpoint, shipped_checkpoints
 
-SIZES = (64, 128, 256, 448, 640, 896)
+SIZES = (96, 128, 256, 448, 640, 896)
 
 
 def measure(regressor: CMANPRegressor, X: np.ndarray, y: np.ndarray, splits: list) -> dict[str, float]:
