@@ -79,6 +79,12 @@ def predictive(model: BaseEstimator, X_train: np.ndarray, y_train: np.ndarray, X
     return model.predict(X_test, return_std=True)
 
 
+def score(mean: np.ndarray, std: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Log-likelihood, RMSE and coverage of 90 % intervals."""
+    covered = np.abs(y - mean) < norm.ppf(0.95) * std
+    return float(norm.logpdf(y, mean, std).mean()), float(np.square(y - mean).mean() ** 0.5), float(covered.mean())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
@@ -98,10 +104,8 @@ def main() -> None:
             for train, test in tqdm(splits, desc=f"{data}, {name}"):
                 fitted = clone(model).fit(X[train], y[train])
                 mean, std = predictive(fitted, X[train], y[train], X[test])
-                error = y[test] - mean
-                covered = np.abs(error) < norm.ppf(0.95) * std
-                nll = -norm.logpdf(y[test], mean, std).mean()
-                scores.append((r2_score(y[test], mean), np.square(error).mean() ** 0.5, nll, covered.mean()))
+                likelihood, rmse, coverage = score(mean, std, y[test])
+                scores.append((r2_score(y[test], mean), rmse, -likelihood, coverage))
             seconds = (time.perf_counter() - start) / len(splits)
             r2, rmse, nll, coverage = np.mean(scores, axis=0)
             r2_error, rmse_error, nll_error, _ = np.std(scores, axis=0, ddof=1) / np.sqrt(len(splits))

@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
 from _streams import load
-from accuracy import gaussian_process, predictive
-from scipy.stats import norm
+from accuracy import gaussian_process, predictive, score
 from sklearn.base import BaseEstimator
 from sklearn.datasets import make_friedman1
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -35,12 +34,6 @@ SIZES = [10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 METRICS = ["ll", "rmse", "coverage_90", "seconds", "bytes"]
 Table = tuple[np.ndarray, np.ndarray]
 Result = tuple[str, int, np.ndarray]  # model, rows, metrics
-
-
-def score(mean: np.ndarray, std: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Log-likelihood, RMSE and coverage of 90 % intervals."""
-    covered = np.abs(y - mean) < norm.ppf(0.95) * std
-    return float(norm.logpdf(y, mean, std).mean()), float(np.square(y - mean).mean() ** 0.5), float(covered.mean())
 
 
 def read(train: Table, test: Table, sizes: list[int], first: int, name: str) -> Iterator[Result]:

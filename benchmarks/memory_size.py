@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
-from accuracy import tables
-from scipy.stats import norm
+from accuracy import score, tables
 from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor, load_checkpoint, shipped_checkpoints
@@ -29,8 +28,9 @@ def measure(regressor: CMANPRegressor, X: np.ndarray, y: np.ndarray, splits: lis
         regressor.fit(X[train], y[train])
         seconds.append(time.perf_counter() - start)
         mean, std = regressor.predict(X[test], return_std=True)
-        nll.append(-norm.logpdf(y[test], mean, std).mean())
-        rmse.append(np.square(y[test] - mean).mean() ** 0.5)
+        likelihood, error, _ = score(mean, std, y[test])
+        nll.append(-likelihood)
+        rmse.append(error)
     return {
         "nll": float(np.mean(nll)),
         "nll se": standard_error(np.array(nll)),

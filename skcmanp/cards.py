@@ -77,7 +77,7 @@ def card_markdown(card: dict[str, Any]) -> str:
         "log-likelihood": f"{evaluation['log_likelihood']:.3f} ± {evaluation['standard_error']:.3f} nats per target, "
         f"on {card['evaluation_tasks']:,} held-out tasks {which}",
         "coverage of 90 % intervals": f"{evaluation['coverage_90']:.3f}",
-        "targets in predicted tenths (PIT)": _histogram(evaluation.get("pit", [])),
+        "targets in predicted tenths (PIT)": _histogram(evaluation["pit"]),
         "cost of float16 storage": f"{card['float16_loss']:.1e} nats",
         "licence": card["licence"],
     }
@@ -89,7 +89,7 @@ def card_markdown(card: dict[str, Any]) -> str:
 def _histogram(fractions: list[float]) -> str:
     """Fractions as bars, of which the fourth of eight heights is what all would be in theory, and as per cent."""
     bars = "".join("▁▂▃▄▅▆▇█"[min(round(40 * fraction), 8) - 1 if fraction > 0.0125 else 0] for fraction in fractions)
-    return f"{bars} {' '.join(f'{100 * fraction:.1f}' for fraction in fractions)} %" if fractions else "not measured"
+    return f"{bars} {' '.join(f'{100 * fraction:.1f}' for fraction in fractions)} %"
 
 
 def source_commit() -> str:

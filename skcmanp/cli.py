@@ -15,6 +15,7 @@ import skcmanp
 from skcmanp.cards import export
 from skcmanp.checkpoints import WEIGHTS, load_checkpoint, shipped_checkpoints
 from skcmanp.devices import resolve_device
+from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.recipes import Recipe, load_recipe, parse_recipe
 from skcmanp.training import TrainingLog, evaluate, initialize, meta_train
@@ -115,20 +116,20 @@ def _train(arguments: argparse.Namespace) -> None:
         )
         if Workers.current().is_first:
             seconds = torch.load(state_path, weights_only=True)["seconds"]
-            if recipe.training_config != recipe.config:
-                model = model.with_memory(recipe.config.memory_features)
-            path = export(model, recipe, output, seconds)
+            path = export(_resized(model, recipe.config), recipe, output, seconds)
             print(f"{path} and its card {path.with_suffix('.md')} are written.")
 
 
 def _initial_model(recipe: Recipe) -> CMANP:
     if recipe.start is not None:
-        model = load_checkpoint(recipe.start)[0]
-        if recipe.training_config != recipe.config:
-            model = model.with_memory(recipe.training_config.memory_features)
-        return model
+        return _resized(load_checkpoint(recipe.start)[0], recipe.training_config)
     torch.manual_seed(recipe.training.seed)
     return initialize(CMANP(recipe.training_config), recipe.tasks, recipe.training.batch_size)
+
+
+def _resized(model: CMANP, config: CMANPConfig) -> CMANP:
+    """The model with the memory of this configuration, which is otherwise its own."""
+    return model if model.config == config else model.with_memory(config.memory_features)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -56,7 +56,9 @@ class Network:
         return Summary(softmax, RunningSums.empty((n_readings, self.config.memory_features, dim_y)))
 
     def basis(self, scaling: Scaling) -> Basis | None:
-        """What the conjugate memory needs of a scaling's points."""
+        """What the conjugate memory needs of a scaling's points, if there is one."""
+        if self._model.memory is None:
+            return None
         basis = self._bases.get(scaling)
         if basis is None:
             with torch.inference_mode():

@@ -33,7 +33,7 @@ def draw(
     drawn: list[Array] = []
     for rows in _blocks(len(x), block_size):
         mean, covariance = network.predict_joint(state, x[rows])  # (b, t), (t, b, b); n_samples t of both later on
-        factor = np.linalg.cholesky(covariance).astype(np.float64)
+        factor = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
         if not drawn:  # all draws have the same past
             mean, factor = mean[..., None], factor[:, None]  # (b, t, 1), (t, 1, b, b)
         else:

@@ -415,7 +415,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         rows = validate_data(self, X, reset=False, dtype="numeric")
         if return_cov:
             network, scaling = self._network(), self.context_.scaling
-            mean, covariance = network.predict_joint(self.context_, scaling.scale_x(rows.astype(np.float64)))
+            mean, covariance = network.predict_joint(self.context_, scaling.scale_x(rows))
             mean = mean * scaling.y_scale + scaling.y_centre
             covariance = np.moveaxis(covariance, 0, -1) * np.square(scaling.y_scale)
             return (mean[:, 0], covariance[..., 0]) if self._y_is_1d else (mean, covariance)
@@ -442,7 +442,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         rows, scaling = validate_data(self, X, reset=False, dtype="numeric"), self.context_.scaling
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        x = scaling.scale_x(rows.astype(np.float64))
+        x = scaling.scale_x(rows)
         drawn = draw(self._network(), self.context_, x, n_samples, self._block_size(), rng)  # (m, t, n)
         drawn = drawn * scaling.y_scale[:, None] + scaling.y_centre[:, None]
         return drawn[:, 0] if self._y_is_1d else drawn
@@ -467,7 +467,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         rows, targets, _ = self._validate_rows(X, y, None, first=False)
         if joint:
             scaling = self.context_.scaling
-            scaled = scaling.scale_x(rows.astype(np.float64)), scaling.scale_y(targets.astype(np.float64))
+            scaled = scaling.scale_x(rows), scaling.scale_y(targets)
             density = log_density(self._network(), self.context_, *scaled, self._block_size())
             return density - len(rows) * float(np.log(scaling.y_scale).sum())
         return norm.logpdf(targets, *self._predict_rows(rows)).sum(axis=1)
@@ -483,7 +483,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         network, scaling = self._network(), self.context_.scaling
         means, stds = [], []
         for start in range(0, len(rows), self.chunk_size):
-            chunk = rows[start : start + self.chunk_size].astype(np.float64, copy=False)
+            chunk = rows[start : start + self.chunk_size]
             mean, std = scaling.unscale_y(*network.predict(self.context_, scaling.scale_x(chunk)))
             means.append(mean)
             stds.append(std)

@@ -184,4 +184,4 @@ class Scaling:
 
 def _scale(values: Array, centre: Array, scale: Array) -> Array:
     with np.errstate(over="ignore"):
-        return np.clip((values - centre) / scale, -LARGEST, LARGEST)
+        return np.clip((values.astype(np.float64, copy=False) - centre) / scale, -LARGEST, LARGEST)

@@ -134,7 +134,7 @@ class ConjugateMemory(nn.Module):
         count : Tensor (B,)
             Sum of the row weights.
         """
-        tau = self.log_tau.double().exp().unsqueeze(-1)  # (K, F, 1)
+        tau = self._tau()
         cholesky = _cholesky_of_one_plus(tau * sums.a.unsqueeze(1) * tau.mT)  # (B, K, F, F)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
         white = _solve(cholesky, tau * moments, upper=False)  # (B, K, F, 2 dy)
@@ -204,10 +204,14 @@ class ConjugateMemory(nn.Module):
             total = total + weight[:, k] * (common + white[:, k].mT @ white[:, k]).unsqueeze(1)
         return total
 
+    def _tau(self) -> Tensor:
+        """Prior standard deviations of the weights in units of the noise's, (K, F, 1)."""
+        return self.log_tau.double().exp().unsqueeze(-1)
+
     def _parts(self, psi: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
         """Means of the regressions, (B, K, M, dy), and W, (B, K, F, M): their signals' covariances are noise W^T W."""
         psi = psi.unsqueeze(1)  # (B, 1, M, F)
-        scaled = self.log_tau.double().exp().unsqueeze(-1) * psi.mT  # (B, K, F, M)
+        scaled = self._tau() * psi.mT  # (B, K, F, M)
         white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
         return psi @ posterior.coefficients, white
 
