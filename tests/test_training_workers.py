@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 
@@ -55,6 +56,34 @@ def test_alone_there_is_nothing_to_agree_on():
     assert workers.share(batch).x.shape == (4, 2, 1)
     with process_group(torch.device("cpu")) as device:
         assert device.type == "cpu"
+
+
+LEAVE = """
+import os
+import torch
+from skcmanp.training.workers import Workers, process_group
+with process_group(torch.device("cpu")):
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.sum().backward()
+    Workers(0, 2).average_gradients([weight])
+    torch.optim.AdamW([weight]).step()
+for task in os.listdir("/proc/self/task"):
+    print(open(f"/proc/self/task/{task}/comm").read().strip())
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="lists its threads in Linux's /proc")
+def test_threads_of_the_group_end_with_it():
+    """Those that were left at the end of the interpreter aborted the process now and then."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE], capture_output=True, text=True, env={**os.environ, **alone}, check=True
+    )
+    assert done.stdout
+    assert "gloo" not in done.stdout
 
 
 def test_shares_are_parts_of_the_batch():
