@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
 from _runs import FOURIER, MEMORY, OURS, Variant, evaluate_batches, train
+from peers.joint import RANK
 from peers.oracle import integrated_optimum, true_optimum
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
@@ -21,7 +22,7 @@ from torch.distributions import MultivariateNormal
 from skcmanp import CMANP
 from skcmanp.tasks import GPTasks
 from skcmanp.tasks.gp import GPDraw
-from skcmanp.training import TrainingLog
+from skcmanp.training import TrainingLog, predict_jointly
 
 VARIANTS = [
     Variant("cnp", "cnp"),
@@ -36,7 +37,12 @@ VARIANTS = [
     Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial="all"),
     Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial="all"),
     Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial="all"),
+    # The not-diagonal heads, with which all targets are a block of CMANP-AND.
+    Variant("cmanp-and", "cmanp", {"joint_rank": RANK}, initial="rows"),
+    Variant("cmanp-memory-and", "cmanp", {**MEMORY, "joint_rank": RANK}, OURS, initial="all"),
 ]
+# Predict all targets together as well.
+JOINT = ("cmanp-and", "cmanp-memory", "cmanp-memory-and")
 # Secondary sources, after 100,000 steps.
 PUBLISHED = {
     "cnp": (0.26, 0.04),
@@ -51,15 +57,15 @@ KERNELS = ("rbf", "matern52")
 
 
 class Jointly(nn.Module):
-    """A network's predictions of all targets together, correlated as its conjugate memory says."""
+    """A network's predictions of all targets together."""
 
     def __init__(self, model: CMANP) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, y: Tensor, x_target: Tensor) -> MultivariateNormal:
-        mean, covariance = self.model.joint(x_target, *self.model.condition(x, y))
-        return MultivariateNormal(mean.squeeze(-1).double(), covariance.squeeze(1))
+        joint = predict_jointly(self.model, x, y, x_target)[1]
+        return MultivariateNormal(joint.loc.squeeze(1), joint.covariance_matrix.squeeze(1))
 
 
 def likelihoods(models: dict[str, nn.Module], kernel: str, n_batches: int) -> dict[str, np.ndarray]:
@@ -107,8 +113,7 @@ def main() -> None:
     chosen = [v for v in VARIANTS if arguments.models is None or v.name in arguments.models]
     runs = {v.name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
     models = {name: model for name, (model, _) in runs.items()}
-    if "cmanp-memory" in runs:
-        models["cmanp-memory, joint"] = Jointly(runs["cmanp-memory"][0])
+    models |= {f"{name}, joint": Jointly(models[name]) for name in JOINT if name in models}
     results = {kernel: likelihoods(models, kernel, arguments.batches) for kernel in KERNELS}
 
     rows = []

@@ -76,6 +76,7 @@ def card_markdown(card: dict[str, Any]) -> str:
         "code": card["commit"],
         "log-likelihood": f"{evaluation['log_likelihood']:.3f} ± {evaluation['standard_error']:.3f} nats per target, "
         f"on {card['evaluation_tasks']:,} held-out tasks {which}",
+        **_joint(evaluation),
         "coverage of 90 % intervals": f"{evaluation['coverage_90']:.3f}",
         "targets in predicted tenths (PIT)": _histogram(evaluation["pit"]),
         "cost of float16 storage": f"{card['float16_loss']:.1e} nats",
@@ -84,6 +85,13 @@ def card_markdown(card: dict[str, Any]) -> str:
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     made = f"Made by `skcmanp train recipes/{card['name']}.toml`."
     return f"# {card['name']}\n\n{card['description']}. {made}\n\n| | |\n|---|---|\n{table}\n\n{card['limits']}\n"
+
+
+def _joint(evaluation: dict[str, Any]) -> dict[str, str]:
+    """The row of a not-diagonal head, if there is one."""
+    if "joint_log_likelihood" not in evaluation:
+        return {}
+    return {"of all targets together": f"{evaluation['joint_log_likelihood']:.3f} nats per target"}
 
 
 def _histogram(fractions: list[float]) -> str:

@@ -122,7 +122,11 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _initial_model(recipe: Recipe) -> CMANP:
     if recipe.start is not None:
-        return _resized(load_checkpoint(recipe.start)[0], recipe.training_config)
+        model = load_checkpoint(recipe.start)[0]
+        if model.config.joint_rank != recipe.config.joint_rank:
+            torch.manual_seed(recipe.training.seed)
+            model = model.with_joint_head(recipe.config.joint_rank)
+        return _resized(model, recipe.training_config)
     torch.manual_seed(recipe.training.seed)
     return initialize(CMANP(recipe.training_config), recipe.tasks, recipe.training.batch_size)
 

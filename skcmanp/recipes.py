@@ -76,8 +76,9 @@ def load_recipe(path: str | Path) -> Recipe:
     path : path
         TOML file with the keys ``name``, ``description`` and ``limits`` and the tables
 
-        - ``model``: keys of `CMANPConfig`; or ``checkpoint`` alone, the name or
-          file of one whose configuration and weights to start from;
+        - ``model``: keys of `CMANPConfig`; or ``checkpoint``, the name or file
+          of one whose configuration and weights to start from, perhaps with a
+          ``joint_rank``, that of a fresh not-diagonal head;
         - ``tasks``: a ``kind`` and its arguments: "functions" (the default),
           `FunctionTasks` with ``priors`` as a list of tables with a ``kind``;
           "gp", `GPTasks`; or "datasets", `DatasetTasks.from_files`;
@@ -157,15 +158,16 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
 def _model(table: dict[str, Any], folder: Path) -> tuple[CMANPConfig, Path | None]:
     if "checkpoint" not in table:
         return CMANPConfig.from_dict(table), None
-    if len(table) > 1:
-        raise ValueError(f"checkpoint sets the whole model; leave out {sorted(set(table) - {'checkpoint'})}.")
+    if others := sorted(set(table) - {"checkpoint", "joint_rank"}):
+        raise ValueError(f"checkpoint sets the whole model; leave out {others}.")
     name = table["checkpoint"]
     path = shipped_checkpoints().get(name, folder / name)
     if not path.is_file():
         raise FileNotFoundError(
             f"checkpoint {name!r} is neither shipped ({', '.join(shipped_checkpoints())}) nor a file."
         )
-    return load_checkpoint(path)[0].config, path
+    config = load_checkpoint(path)[0].config
+    return dataclasses.replace(config, joint_rank=table.get("joint_rank", config.joint_rank)), path
 
 
 def _function_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> FunctionTasks:

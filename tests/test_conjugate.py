@@ -33,7 +33,8 @@ def predict(memory, x, y, x_target, log_weight=None, n_points=0):
     with torch.no_grad():
         count = torch.full((len(y),), float(x.shape[1]) if log_weight is None else log_weight.exp().sum().item())
         b = basis(memory, n_points)
-        return memory.query(x_target, memory.posterior(memory.read(x, y, b, log_weight), count), b)
+        posterior = memory.posterior(memory.read(x, y, b, log_weight), count)
+        return memory.mixture(memory.parts(x_target, posterior, b), posterior)
 
 
 def weighted_features(memory, x, k=0):
@@ -78,7 +79,7 @@ def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
     memory, (x, y), (x_target, _) = make(n_regressions=3), rows(6), rows(5, seed=1)
     with torch.no_grad():
         posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 6.0))
-        distribution, hints = memory.query(x_target, posterior, basis(memory))
+        distribution, hints = memory.mixture(memory.parts(x_target, posterior, basis(memory)), posterior)
     assert hints.shape == (3, 5, memory.n_hints)
     mean, log_std = hints[..., :1], hints[..., 1:2]
     spread, log_ratio, probability = hints[..., 2:11].unflatten(-1, (3, 3)).unbind(-2)
@@ -160,7 +161,8 @@ def test_the_posterior_always_exists(case):
             sums, count = Sums(*(1e9 * t for t in sums)), 1e9 * count
         elif case == "damaged":  # as rounding leaves it after subtractions
             sums = sums._replace(a=sums.a - 1e-6 * torch.eye(24) * sums.a.diagonal(dim1=1, dim2=2).amax())
-        distribution, hints = memory.query(x_target, memory.posterior(sums, count), basis(memory))
+        posterior = memory.posterior(sums, count)
+        distribution, hints = memory.mixture(memory.parts(x_target, posterior, basis(memory)), posterior)
     assert torch.isfinite(distribution.mean).all()
     assert (distribution.stddev > 0).all()
     assert torch.isfinite(hints).all()

@@ -149,8 +149,8 @@ def test_a_fresh_network_predicts_what_its_memory_does(memory):
         distribution = model(x, y, x_target, x[:, :9], torch.ones(2))
         basis = model.basis(x[:, :9], torch.ones(2))
         posterior = model.memory.posterior(model.memory.read(x, y, basis), torch.full((2,), 20.0))
-        start, _ = model.memory.query(x_target, posterior, basis)
-    torch.testing.assert_close(distribution.mean, start.mean)
-    torch.testing.assert_close(distribution.stddev, start.stddev + model.config.min_std)
+        start, _ = model.memory.mixture(model.memory.parts(x_target, posterior, basis), posterior)
+    torch.testing.assert_close(distribution.mean, start.mean.float())
+    torch.testing.assert_close(distribution.stddev, start.stddev.float() + model.config.min_std)
     trained = {name for name, p in model.memory.named_parameters() if p.requires_grad}
     assert bool(trained) is ("memory_kernel" not in memory)

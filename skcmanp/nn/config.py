@@ -56,6 +56,10 @@ class CMANPConfig:
     memory_priors : int, default=1
         With learned features: number of those that differ in the initial
         length-scale, at each signal to noise.
+    joint_rank : int, default=0
+        Rank of the learned part of the correlations between targets, the
+        not-diagonal head of the paper's CMANP-AND. With 0, they are the
+        conjugate memory's, or none.
     relevance : bool, default=False
         Whether the network expects features in units of their length-scales;
         `CMANPRegressor` then fits these to the first data.
@@ -87,12 +91,13 @@ class CMANPConfig:
     memory_kernel: str = "learned"
     memory_regressions: int = 8
     memory_priors: int = 1
+    joint_rank: int = 0
     relevance: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            minimum = 0 if field.name in ("fourier_features", "memory_features") else 1
+            minimum = 0 if field.name in ("fourier_features", "memory_features", "joint_rank") else 1
             if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
                 raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
         if self.dim % self.n_heads:

@@ -42,6 +42,15 @@ class Posterior(NamedTuple):
     probability: Tensor  # of each regression, (B, K, dy)
 
 
+class Parts(NamedTuple):
+    """What each of the K regressions says of rows."""
+
+    means: Tensor  # (B, K, M, dy)
+    white: Tensor  # W: their signals' covariances are noise W^T W, (B, K, F, M)
+    missing: Tensor  # variance that the features miss, relative to the noise's, (B or 1, M, 1)
+    squares: Tensor  # the regression on y^2, (B, M, dy)
+
+
 class ConjugateMemory(nn.Module):
     """K Bayesian linear regressions on the same features, which differ in the prior of their weights.
 
@@ -151,26 +160,32 @@ class ConjugateMemory(nn.Module):
         mean_squares = (probability.unsqueeze(2) * squares).sum(1)
         return Posterior(coefficients, mean_squares, cholesky, rate / (shape - 1), probability)
 
-    def query(self, x: Tensor, posterior: Posterior, basis: Basis) -> tuple[Normal, Tensor]:
+    def parts(self, x: Tensor, posterior: Posterior, basis: Basis) -> Parts:
+        """What each regression says of rows, (B or 1, M, dx)."""
+        features, missing = self.features(x, basis)
+        psi = features.unsqueeze(1)  # (B, 1, M, F)
+        scaled = self._tau() * psi.mT  # (B, K, F, M)
+        white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
+        return Parts(psi @ posterior.coefficients, white, missing, features @ posterior.squares)
+
+    def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
 
         That is of its parts, of the variance that the features miss, and of
         the targets' local variance as their squares tell it.
 
-        (B, M, dx) -> Normal of (B, M, dy), and hints (B, M, n_hints).
+        Normal of (B, M, dy), and hints (B, M, n_hints).
         """
-        psi, missing = self.features(x, basis)
-        second = psi @ posterior.squares  # (B, M, dy)
-        means, white = self._parts(psi, posterior)
-        missing = missing.unsqueeze(1)  # (B, 1, M, 1)
+        means, white = parts.means, parts.white
+        missing = parts.missing.unsqueeze(1)  # (B, 1, M, 1)
         variances = (1 + missing + white.square().sum(-2).unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
         spread = means - mean.unsqueeze(1)
         std = (probability * (variances + spread.square())).sum(1).sqrt()  # (B, M, dy)
         least = std.square() * math.exp(-2 * _LOG_LOCAL)
-        local = torch.maximum(second - mean.square(), least).log() / 2 - std.log()
-        parts = [
+        local = torch.maximum(parts.squares - mean.square(), least).log() / 2 - std.log()
+        details = [
             spread / std.unsqueeze(1),
             (0.5 * variances.log() - std.log().unsqueeze(1)),
             probability.expand_as(means),
@@ -179,26 +194,25 @@ class ConjugateMemory(nn.Module):
             [
                 mean,
                 std.log(),
-                *(part.permute(0, 2, 1, 3).flatten(2) for part in parts),
+                *(part.permute(0, 2, 1, 3).flatten(2) for part in details),
                 local.clamp(max=_LOG_LOCAL),
                 missing.squeeze(1).log1p().expand(len(mean), -1, -1),
             ],
             dim=-1,
         )
-        return Normal(mean.to(x.dtype), std.to(x.dtype), validate_args=False), hints.to(x.dtype)
+        return Normal(mean, std, validate_args=False), hints
 
-    def covariance(self, x: Tensor, posterior: Posterior, basis: Basis) -> Tensor:
+    def covariance(self, x: Tensor, parts: Parts, posterior: Posterior, basis: Basis) -> Tensor:
         """The mixture's covariance of the targets of several rows, noise included, (B, M, dx) -> (B, dy, M, M).
 
-        Its diagonal holds the squares of the standard deviations of `query`.
+        Its diagonal holds the squares of the standard deviations of `mixture`.
         """
-        psi, missing = self.features(x, basis)
-        means, white = self._parts(psi, posterior)
+        means, white = parts.means, parts.white
         probability = posterior.probability  # (B, K, dy)
         spread = means - (probability.unsqueeze(2) * means).sum(1, keepdim=True)
         total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
         common = _signal(basis) * self.embed.missing_covariance(x.to(self.log_tau.dtype), basis)
-        common.diagonal(dim1=1, dim2=2).copy_(1 + missing.squeeze(-1))
+        common.diagonal(dim1=1, dim2=2).copy_(1 + parts.missing.squeeze(-1))
         weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
         for k in range(white.shape[1]):  # one by one: K matrices of all pairs of rows would be large
             total = total + weight[:, k] * (common + white[:, k].mT @ white[:, k]).unsqueeze(1)
@@ -207,13 +221,6 @@ class ConjugateMemory(nn.Module):
     def _tau(self) -> Tensor:
         """Prior standard deviations of the weights in units of the noise's, (K, F, 1)."""
         return self.log_tau.double().exp().unsqueeze(-1)
-
-    def _parts(self, psi: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
-        """Means of the regressions, (B, K, M, dy), and W, (B, K, F, M): their signals' covariances are noise W^T W."""
-        psi = psi.unsqueeze(1)  # (B, 1, M, F)
-        scaled = self._tau() * psi.mT  # (B, K, F, M)
-        white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
-        return psi @ posterior.coefficients, white
 
 
 def _signal(basis: Basis) -> Tensor:

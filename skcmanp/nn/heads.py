@@ -1,11 +1,15 @@
-"""Predictive heads: from a query's encoding, and the latents, to a distribution over its target."""
+"""Predictive heads: from queries' encodings, and the latents, to distributions over their targets."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal
+
+from skcmanp.nn.embedding import mlp
 
 # The factor by which a head may correct a memory's standard deviation, up or down, is at most exp of this.
 MAX_LOG_CORRECTION = 3.0
@@ -48,6 +52,50 @@ class GaussianHead(nn.Module):
         if offset is not None:
             mean = mean + offset
         return Normal(mean, std, validate_args=False)
+
+
+class CorrelationHead(nn.Module):
+    """Correlations between targets: some to start from, and learned ones of low rank.
+
+    Every target shares its variance out between the correlations that are
+    given, R, a vector of factors u, and itself alone, so the correlations are
+    ``g_i g_j R_ij + u_i . u_j`` beside a diagonal of ones. They are positive
+    definite if R is, marginals stay what they are, and as shares and factors
+    of a target are functions of its own encoding, the correlation of two does
+    not depend on which others there are.
+
+    Feng et al. (arXiv 2305.14567, section 3.3) have a network over all targets
+    of a block here; then it does.
+
+    Parameters
+    ----------
+    dim, dim_y : int
+    rank : int
+        Number of factors.
+    corrects : bool
+        Whether it is going to be given correlations to start from; it then
+        starts by changing them little.
+    """
+
+    def __init__(self, dim: int, dim_y: int, rank: int, corrects: bool) -> None:
+        super().__init__()
+        self.shape = (dim_y, 3 + rank)
+        self.norm = nn.LayerNorm(dim)
+        self.factors = mlp(dim, dim, dim_y * (3 + rank), 2)
+        self.register_buffer("start", torch.tensor([4.0 if corrects else -math.inf, 0.0, 0.0]), persistent=False)
+
+    def forward(self, h: Tensor, correlation: Tensor | None = None) -> Tensor:
+        """Correlations given encodings (B, M, D), and those to start from, (B, dy, M, M) in float64."""
+        with torch.autocast(h.device.type, enabled=False):
+            out = self.factors(self.norm(h.to(self.norm.weight.dtype)))
+        out = out.unflatten(-1, self.shape).transpose(1, 2).double()  # (B, dy, M, 3 + rank)
+        given, learned, _ = (out[..., :3] + self.start).softmax(-1).sqrt().split(1, dim=-1)  # (B, dy, M, 1) each
+        u = learned * F.normalize(out[..., 3:], dim=-1)
+        total = u @ u.mT  # (B, dy, M, M)
+        if correlation is not None:
+            total = total + given * correlation * given.mT
+        total.diagonal(dim1=2, dim2=3).fill_(1.0)
+        return total
 
 
 class LinearReadout(nn.Module):

@@ -22,10 +22,10 @@ from skcmanp.nn.attention import (
 )
 from skcmanp.nn.cmab import CMAB
 from skcmanp.nn.config import CMANPConfig
-from skcmanp.nn.conjugate import ConjugateMemory, Posterior, Sums
+from skcmanp.nn.conjugate import ConjugateMemory, Parts, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
 from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
-from skcmanp.nn.heads import GaussianHead, LinearReadout
+from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
 
 
 class RowProjection(NamedTuple):
@@ -50,6 +50,14 @@ class Memory(NamedTuple):
     coefficients: Tensor | None  # of the linear readout, (B, F, dy)
     posterior: Posterior | None  # of the conjugate memory
     basis: Basis | None  # of its features
+
+
+class Prediction(NamedTuple):
+    """What is found out about rows that are queried."""
+
+    marginals: Normal  # (B, M, dy)
+    h: Tensor  # their encodings, (B, M, D)
+    parts: Parts | None  # of the conjugate memory
 
 
 class Decoder(nn.Module):
@@ -129,6 +137,9 @@ class CMANP(nn.Module):
         if c.linear_readout:
             self.readout = LinearReadout(c.n_input_latents, c.dim, self.features.dim_out, c.dim_y)
         self.head = GaussianHead(c.dim, c.dim_y, c.min_std, corrects=self.memory is not None)
+        self.correlations: CorrelationHead | None = None
+        if c.joint_rank:
+            self.correlations = CorrelationHead(c.dim, c.dim_y, c.joint_rank, corrects=self.memory is not None)
 
     def __sklearn_clone__(self) -> CMANP:
         """Let estimators that share a network keep sharing it when cloned."""
@@ -161,8 +172,20 @@ class CMANP(nn.Module):
                 "Only a memory of kernel 'matern52' can change its size: "
                 f"memory_features={self.config.memory_features}, memory_kernel={self.config.memory_kernel!r}."
             )
+        return self._twin(config, without="memory.")
+
+    def with_joint_head(self, rank: int) -> CMANP:
+        """A copy with a fresh not-diagonal head of this rank; its marginals are the same.
+
+        A head that is trained alone, with ``TrainingOptions(trainable="correlations.")``,
+        leaves them so.
+        """
+        return self._twin(dataclasses.replace(self.config, joint_rank=rank), without="correlations.")
+
+    def _twin(self, config: CMANPConfig, without: str) -> CMANP:
+        """A copy of another configuration, fresh where names start like this."""
         twin = CMANP(config).train(self.training)
-        weights = {name: weight for name, weight in self.state_dict().items() if not name.startswith("memory.")}
+        weights = {name: weight for name, weight in self.state_dict().items() if not name.startswith(without)}
         twin.load_state_dict({**twin.state_dict(), **weights})
         return twin.to(self.input_latents)
 
@@ -272,31 +295,41 @@ class CMANP(nn.Module):
 
     def query(self, x: Tensor, memory: Memory, count: Tensor) -> Normal:
         """Predictive distribution of the targets of rows `x`, (B or 1, M, dx) -> (B, M, dy)."""
-        x = self.bound(x)
+        return self._predict(self.bound(x), memory, count).marginals
+
+    def _predict(self, x: Tensor, memory: Memory, count: Tensor) -> Prediction:
         features = self.features(x).expand(len(count), -1, -1)  # (B, M, F)
-        inputs, start = features, None
+        inputs, start, parts = features, None, None
         if self.memory is not None and memory.posterior is not None and memory.basis is not None:
-            start, hints = self.memory.query(x, memory.posterior, memory.basis)
-            inputs = torch.cat([features, hints], dim=-1)
+            parts = self.memory.parts(x, memory.posterior, memory.basis)
+            mixture, hints = self.memory.mixture(parts, memory.posterior)
+            start = Normal(mixture.mean.to(x.dtype), mixture.stddev.to(x.dtype), validate_args=False)
+            inputs = torch.cat([features, hints.to(x.dtype)], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)
         offset = None if memory.coefficients is None else features @ memory.coefficients
-        return self.head(h, offset, start)
+        return Prediction(self.head(h, offset, start), h, parts)
 
     def joint(self, x: Tensor, memory: Memory, count: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the targets of rows `x`, (B or 1, M, dx) -> (B, M, dy), (B, dy, M, M) in float64.
 
-        Correlations are the conjugate memory's, and marginals those of
-        `query`. Without memory, rows are independent.
+        Correlations are the conjugate memory's, if there is one, corrected by
+        the not-diagonal head, if there is one. Marginals are those of `query`.
         """
-        marginals = self.query(x, memory, count)
+        x = self.bound(x)
+        marginals, h, parts = self._predict(x, memory, count)
         std = marginals.stddev.double().mT  # (B, dy, M)
-        if self.memory is None or memory.posterior is None or memory.basis is None:
+        correlation = None
+        if parts is not None and self.memory is not None and memory.posterior is not None and memory.basis is not None:
+            covariance = self.memory.covariance(x, parts, memory.posterior, memory.basis)
+            scale = covariance.diagonal(dim1=2, dim2=3).rsqrt()
+            correlation = scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
+        if self.correlations is not None:
+            correlation = self.correlations(h, correlation)
+        if correlation is None:
             return marginals.mean, torch.diag_embed(std.square())
-        covariance = self.memory.covariance(self.bound(x), memory.posterior, memory.basis)
-        scale = std / covariance.diagonal(dim1=2, dim2=3).sqrt()
-        return marginals.mean, scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
+        return marginals.mean, std.unsqueeze(-1) * correlation * std.unsqueeze(-2)
 
     def forward(
         self, x: Tensor, y: Tensor, x_target: Tensor, points: Tensor | None = None, ratio: Tensor | None = None

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MultivariateNormal, Normal
 
+from skcmanp.nn.model import CMANP
 from skcmanp.tasks.base import TaskGenerator
 
 # Steps from here on are for evaluation; training never gets so far.
@@ -31,6 +32,23 @@ def log_likelihood(distribution: Distribution, y: Tensor) -> Tensor:
     return distribution.log_prob(y.reshape(shape)).reshape(len(y), -1).sum(1) / y.shape[1]
 
 
+def predict_jointly(model: CMANP, *inputs: Tensor) -> tuple[Normal, MultivariateNormal]:
+    """Predictive distributions of every target by itself, (B, M, dy), and of all together, (B, dy) events of M.
+
+    `inputs` are those of the model, of which ``x_target`` is the third.
+    """
+    x, y, x_target, *reference = inputs
+    mean, covariance = model.joint(x_target, *model.condition(x, y, *reference))
+    std = covariance.diagonal(dim1=2, dim2=3).sqrt().mT
+    marginals = Normal(mean, std.to(mean.dtype), validate_args=False)
+    return marginals, MultivariateNormal(mean.mT.double(), covariance, validate_args=False)
+
+
+def joint_log_likelihood(distribution: MultivariateNormal, y: Tensor) -> Tensor:
+    """Per task: of all targets together, divided by their number, (B, dy) events of M, (B, M, dy) -> (B,)."""
+    return distribution.log_prob(y.mT.double()).sum(1) / y.shape[1]
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_size: int = 32) -> dict[str, Any]:
     """Log-likelihood and calibration on fixed tasks.
@@ -50,14 +68,19 @@ def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_
         ``standard_error`` (over batches, whose tasks share their sizes),
         ``coverage_90`` (fraction of targets in the central 90 % interval), and
         ``pit`` (fractions of targets in ten intervals that are predicted to
-        hold a tenth each, from the lowest to the highest).
+        hold a tenth each, from the lowest to the highest). With a not-diagonal
+        head also ``joint_log_likelihood``, nats per target of all together.
     """
     device = next(model.parameters()).device
-    likelihoods, covered = [], []
+    likelihoods, jointly, covered = [], [], []
     pit = torch.zeros(10, dtype=torch.float64)
     for i in range(n_batches):
         batch = tasks.sample(batch_size, task_generator(EVALUATION_STEP + i)).to(device)
-        distribution = model(*batch.inputs)
+        if isinstance(model, CMANP) and model.correlations is not None:
+            distribution, joint = predict_jointly(model, *batch.inputs)
+            jointly.append(joint_log_likelihood(joint, batch.y_target).mean().item())
+        else:
+            distribution = model(*batch.inputs)
         likelihoods.append(log_likelihood(distribution, batch.y_target).mean().item())
         error = batch.y_target - distribution.mean.view_as(batch.y_target)
         z = error / distribution.stddev.view_as(error)
@@ -70,4 +93,5 @@ def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_
         "standard_error": values.std().item() / math.sqrt(n_batches) if n_batches > 1 else math.nan,
         "coverage_90": sum(covered) / n_batches,
         "pit": pit.tolist(),
+        **({"joint_log_likelihood": sum(jointly) / n_batches} if jointly else {}),
     }

@@ -17,7 +17,13 @@ from tqdm.auto import tqdm
 from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.nn.model import CMANP
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
-from skcmanp.training.evaluation import evaluate, log_likelihood, task_generator
+from skcmanp.training.evaluation import (
+    evaluate,
+    joint_log_likelihood,
+    log_likelihood,
+    predict_jointly,
+    task_generator,
+)
 from skcmanp.training.log import TrainingLog
 from skcmanp.training.options import TrainingOptions
 from skcmanp.training.signals import StopSignal
@@ -97,7 +103,7 @@ def meta_train(
     Raises
     ------
     ValueError
-        If the batch cannot be shared out equally.
+        If the batch cannot be shared out equally, or nothing is trainable.
     FloatingPointError
         If the loss is not finite; the last good state stays on disk.
     SystemExit, KeyboardInterrupt
@@ -151,7 +157,11 @@ def meta_train(
 
 
 class _Objective(nn.Module):
-    """The loss of a part of a batch; a module, so that it can be compiled whole."""
+    """The loss of a part of a batch; a module, so that it can be compiled whole.
+
+    It is the mean of those of the targets one by one and of all together for
+    networks with a not-diagonal head, whose marginals are to be good as well.
+    """
 
     def __init__(self, model: nn.Module, precision: str) -> None:
         super().__init__()
@@ -160,8 +170,11 @@ class _Objective(nn.Module):
 
     def forward(self, y_target: Tensor, *inputs: Tensor) -> Tensor:
         with torch.autocast(y_target.device.type, torch.bfloat16, enabled=self.autocast):
-            distribution = self.model(*inputs)
-        return -log_likelihood(distribution, y_target).mean()
+            if isinstance(self.model, CMANP) and self.model.correlations is not None:
+                marginals, joint = predict_jointly(self.model, *inputs)
+                both = log_likelihood(marginals, y_target) + joint_log_likelihood(joint, y_target).to(y_target.dtype)
+                return -both.mean() / 2
+            return -log_likelihood(self.model(*inputs), y_target).mean()
 
 
 class _Run:
@@ -177,8 +190,14 @@ class _Run:
                 f"batch_size={options.batch_size} must be a multiple of processes times accumulate, "
                 f"{self.workers.size} x {options.accumulate}."
             )
+        for name, parameter in model.named_parameters():
+            if not name.startswith(options.trainable):
+                parameter.requires_grad_(False)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not trained:
+            raise ValueError(f"trainable={options.trainable!r}: no parameter's name starts like this.")
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
+            trained,
             lr=options.learning_rate,
             betas=options.betas,
             weight_decay=options.weight_decay,

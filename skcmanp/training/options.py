@@ -44,6 +44,9 @@ class TrainingOptions:
     compile : bool, default=False
         Pass the objective through `torch.compile`. Tasks differ in size, so
         its shapes are dynamic; the first steps take minutes.
+    trainable : str, default=""
+        How the names of the parameters start that are trained; the others stay
+        as they are. "correlations." is the not-diagonal head.
     seed : int, default=0
         Of the initial weights. Tasks do not depend on it: see `task_generator`.
     evaluate_every : int, default=1000
@@ -69,6 +72,7 @@ class TrainingOptions:
     accumulate: int = 1
     precision: str = "float32"
     compile: bool = False
+    trainable: str = ""
     seed: int = 0
     evaluate_every: int = 1000
     n_evaluation: int = 32
