@@ -10,6 +10,7 @@ From a call of the estimator downwards::
     context      ContextState: what has been read of which network, and its bytes
     summary      the statistics of rows, and their algebra
     scaling      what the first data fixes, with relevance and points
+    images       pictures as rows
     tasks, training, recipes, cards, cli   how checkpoints are made
 """
 

@@ -15,6 +15,7 @@ from skcmanp.tasks import (
     FunctionPrior,
     FunctionTasks,
     GPTasks,
+    ImageTasks,
     RandomGates,
     RandomGP,
     RandomLinear,
@@ -81,7 +82,8 @@ def load_recipe(path: str | Path) -> Recipe:
           ``joint_rank``, that of a fresh not-diagonal head;
         - ``tasks``: a ``kind`` and its arguments: "functions" (the default),
           `FunctionTasks` with ``priors`` as a list of tables with a ``kind``;
-          "gp", `GPTasks`; or "datasets", `DatasetTasks.from_files`;
+          "gp", `GPTasks`; "datasets", `DatasetTasks.from_files`; or "images",
+          `ImageTasks.from_files`;
         - ``evaluation``, optional: as ``tasks``, of those to evaluate on;
         - ``training``: keys of `TrainingOptions`; and ``memory_features``, if
           the conjugate memory is to be smaller while training, which is much
@@ -189,10 +191,22 @@ def _dataset_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> Datas
     return tasks
 
 
+def _image_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> ImageTasks:
+    if config.relevance:
+        raise ValueError("Tasks of kind 'images' are not scaled, but the model has relevance=true; leave it out.")
+    tasks = ImageTasks.from_files(folder / arguments.pop("files", ""), **arguments)
+    if config.dim_x != tasks.dim_x:
+        raise ValueError(f"A pixel has 2 coordinates, but the model has dim_x={config.dim_x}; set it to 2.")
+    if config.dim_y != tasks.dim_y:
+        raise ValueError(f"The images have {tasks.dim_y} channels, but the model has dim_y={config.dim_y}.")
+    return tasks
+
+
 TASKS: dict[str, Callable[..., TaskGenerator]] = {
     "functions": _function_tasks,
     "gp": _gp_tasks,
     "datasets": _dataset_tasks,
+    "images": _image_tasks,
 }
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"points", "relevance", "validation", "summary", "nn.config"},
+    {"images", "points", "relevance", "validation", "summary", "nn.config"},
     {"scaling"},
     {"context", "devices"},
     {"nn.attention", "nn.embedding"},
@@ -28,8 +28,8 @@ LAYERS = [
     {"parallel", "joint"},
     {"regressor"},
     {"tasks.base"},
-    {"tasks.kernels", "tasks.files"},
-    {"tasks.gp", "tasks.datasets"},
+    {"tasks.kernels", "tasks.files", "tasks.image_files"},
+    {"tasks.gp", "tasks.datasets", "tasks.images"},
     {"tasks.series", "tasks.tabular"},
     {"tasks"},
     {"training.options", "training.evaluation", "training.log", "training.signals", "training.workers"},

@@ -140,7 +140,7 @@ def test_every_shipped_checkpoint_has_its_recipe(name):
         (
             FUNCTIONS,
             'kind = "gps"\n',
-            r"Unknown kind 'gps' of tasks; the known ones are \['datasets', 'functions', 'gp'\]",
+            r"Unknown kind 'gps' of tasks; the known ones are \['datasets', 'functions', 'gp', 'images'\]",
         ),
         (FUNCTIONS, 'kind = "gp"\nkernel = "rbg"\n', "Unknown kernel 'rbg'"),
         ("steps = 3", "steps = 0", "steps=0 must be an integer of at least 1"),
@@ -179,3 +179,37 @@ def test_tasks_are_scaled_as_the_model_reads_them(tmp_path):
         assert load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 2\nrelevance = true"))).tasks.relevance
     with pytest.raises(ValueError, match="'gp' are not scaled, but the model has relevance=true"):
         load_recipe(write(tmp_path, with_tasks('kind = "gp"\n').replace("dim_x = 2", "dim_x = 2\nrelevance = true")))
+
+
+def write_images(folder, *shape):
+    np.savez(folder / "images.npz", images=np.zeros(shape, dtype=np.uint8), labels=np.arange(shape[0]))
+
+
+IMAGES = 'kind = "images"\nfiles = "images.npz"\nclasses = [0, 4]\nn_context = [1, 9]\nmax_rows = 20\n'
+
+
+def test_image_tasks(tmp_path):
+    write_images(tmp_path, 9, 7, 7)
+    tasks = load_recipe(write(tmp_path, with_tasks(IMAGES))).tasks
+    assert (tasks.n_images, tasks.n_context, tasks.max_rows) == (5, (1, 9), 20)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dim_x = 2", "dim_x = 3", "A pixel has 2 coordinates, but the model has dim_x=3"),
+        ("dim_x = 2", "dim_x = 2\ndim_y = 3", "The images have 1 channels, but the model has dim_y=3"),
+        ("dim_x = 2", "dim_x = 2\nrelevance = true", "'images' are not scaled, but the model has relevance=true"),
+        ("[0, 4]", "[9, 12]", r"no image with a label of classes=\[9, 12\]; its labels are 0 to 8"),
+        ("max_rows", "max_row", "max_row"),
+    ],
+)
+def test_images_must_fit_the_model(tmp_path, old, new, message):
+    write_images(tmp_path, 9, 7, 7)
+    with pytest.raises(ValueError, match=message):
+        load_recipe(write(tmp_path, with_tasks(IMAGES).replace(old, new)))
+
+
+def test_absent_images_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file '.*images\.npz'"):
+        load_recipe(write(tmp_path, with_tasks(IMAGES)))
