@@ -20,7 +20,7 @@ from skcmanp.tasks import GPTasks
 from skcmanp.tasks.gp import GPDraw
 from skcmanp.training import EVALUATION_STEP, TrainingLog, log_likelihood, task_generator
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+META_REGRESSION = load_recipe(Path(__file__).parent.parent / "recipes" / "meta-regression.toml")
 MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
 
 MEMORY = {
@@ -62,12 +62,11 @@ class Variant:
     initial: str = "torch"
 
 
-def train(variant: Variant, recipe_name: str, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
+def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
     """Train a variant by a recipe, or go on with it, and return it with its learning curve.
 
     Further options replace the recipe's for all variants alike.
     """
-    recipe: Recipe = load_recipe(RECIPES / f"{recipe_name}.toml")
     changes = {**options, **variant.training, "steps": steps}
     training: TrainingOptions = dataclasses.replace(recipe.training, **changes)
     torch.manual_seed(training.seed)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
-from _runs import FOURIER, OURS, Variant, evaluate_batches, train
+from _runs import FOURIER, META_REGRESSION, OURS, Variant, evaluate_batches, train
 from peers.oracle import integrated_optimum
 from torch import nn
 
@@ -54,7 +54,7 @@ def main() -> None:
 
     unique = {v.name: v for group in GROUPS.values() for v in group.values()}
     runs = {
-        name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250)
+        name: train(v, META_REGRESSION, arguments.steps, arguments.runs, evaluate_every=250)
         for name, v in unique.items()
     }
     likelihood = likelihoods({name: model for name, (model, _) in runs.items()}, arguments.batches)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
-from _runs import evaluate_batches, train
+from _runs import META_REGRESSION, evaluate_batches, train
 from meta_regression import VARIANTS
 from peers.oracle import true_optimum
 from torch import nn
@@ -39,9 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     chosen = [v for v in VARIANTS if v.name in CHOSEN]
-    models = {
-        v.name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250)[0] for v in chosen
-    }
+    models = {v.name: train(v, META_REGRESSION, arguments.steps, arguments.runs, evaluate_every=250)[0] for v in chosen}
     rows = []
     for n_context in CONTEXTS:
         values = likelihoods(models, n_context, arguments.batches)

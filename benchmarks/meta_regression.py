@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
-from _runs import FOURIER, MEMORY, OURS, Variant, evaluate_batches, train
+from _runs import FOURIER, MEMORY, META_REGRESSION, OURS, Variant, evaluate_batches, train
 from peers.joint import RANK
 from peers.oracle import integrated_optimum, true_optimum
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     chosen = [v for v in VARIANTS if arguments.models is None or v.name in arguments.models]
-    runs = {v.name: train(v, "meta-regression", arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
+    runs = {v.name: train(v, META_REGRESSION, arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
     models = {name: model for name, (model, _) in runs.items()}
     models |= {f"{name}, joint": Jointly(models[name]) for name in JOINT if name in models}
     results = {kernel: likelihoods(models, kernel, arguments.batches) for kernel in KERNELS}
