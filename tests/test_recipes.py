@@ -1,7 +1,10 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_tasks_celeba import write_celeba
+from test_tasks_emnist import write_emnist
 
 from skcmanp import CMANPConfig, load_checkpoint, shipped_checkpoints
 from skcmanp.recipes import load_recipe
@@ -106,9 +109,53 @@ def test_the_papers_recipe_is_the_papers():
     assert recipe.training.learning_rate_at(50_000) == pytest.approx(2.5e-4)
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_recipe_loads_and_has_its_files_name(path):
-    assert load_recipe(path).name == path.stem
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """The recipes' folder, with the data that some of them need from the user."""
+    folder = tmp_path_factory.mktemp("recipes")
+    for path in RECIPES.glob("*.toml"):
+        shutil.copy(path, folder)
+    for split in ("train", "test"):
+        write_emnist(folder / "data/emnist", split=split)
+    write_celeba(folder / "data/celeba")
+    return folder
+
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_loads_and_has_its_files_name(recipes, name):
+    assert load_recipe(recipes / f"{name}.toml").name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "max_rows", "n_images"),
+    [
+        ("emnist", (28, 28, 1), 200, 24_000),
+        ("celeba-32", (32, 32, 3), 200, 182_637),
+        ("celeba-64", (64, 64, 3), 800, 182_637),
+        ("celeba-128", (128, 128, 3), 1600, 182_637),
+    ],
+)
+def test_image_recipes_are_the_papers(recipes, name, shape, max_rows, n_images):
+    recipe = load_recipe(recipes / f"{name}.toml")
+    assert recipe.config == CMANPConfig(dim_x=2, dim_y=shape[2], min_std=0.05)
+    for tasks in (recipe.tasks, recipe.evaluation_tasks):
+        assert (tasks.height, tasks.width, tasks.dim_y) == shape
+        assert (tasks.n_context, tasks.min_target, tasks.max_rows) == ((3, max_rows - 3), 3, max_rows)
+    counts = (recipe.tasks.n_images, recipe.evaluation_tasks.n_images)
+    assert counts == ((4, 4) if name == "emnist" else (6, 2))
+    epochs = recipe.training.steps * recipe.training.batch_size / n_images
+    assert epochs == 200
+    assert recipe.training.learning_rate_at(0) == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("emnist", "celeba"))])
+def test_image_recipes_say_what_data_they_lack(tmp_path, name):
+    path = shutil.copy(RECIPES / f"{name}.toml", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"neither a file nor a folder '.*data/(emnist|celeba)'"):
+        load_recipe(path)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_checkpoints()))
@@ -211,5 +258,5 @@ def test_images_must_fit_the_model(tmp_path, old, new, message):
 
 
 def test_absent_images_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file '.*images\.npz'"):
+    with pytest.raises(FileNotFoundError, match=r"neither a file nor a folder '.*images\.npz'"):
         load_recipe(write(tmp_path, with_tasks(IMAGES)))

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.tasks.celeba import CelebA, is_celeba
+from skcmanp.tasks.emnist import read_emnist
+
 
 class ImageSource(Protocol):
     """Images of one size that are read when they are needed; arrays are of this kind too."""
@@ -23,41 +26,72 @@ class ImageSource(Protocol):
         ...
 
 
-def read_images(files: str | Path, classes: tuple[int, int] | None = None) -> NDArray[Any]:
+def read_images(
+    files: str | Path,
+    classes: tuple[int, int] | None = None,
+    split: str | None = None,
+    size: int | None = None,
+) -> NDArray[Any] | ImageSource:
     """Read the images that a recipe names.
 
     Parameters
     ----------
     files : str or path
         An npz file with arrays ``images``, (n, H, W) or (n, H, W, C), and, for
-        `classes`, ``labels``, (n,).
+        `classes`, ``labels``, (n,); or a folder with EMNIST's files, see
+        `skcmanp.tasks.emnist.read_emnist`, or with CelebA's, see
+        `skcmanp.tasks.CelebA`.
     classes : tuple of int, optional
-        First and last label of the images to keep, both included.
+        First and last label of the images to keep, both included. Not for
+        CelebA.
+    split : str, optional
+        Of EMNIST or CelebA; by default "train".
+    size : int, optional
+        Height and width of CelebA's images, which need it.
+
+    Returns
+    -------
+    ndarray, or ImageSource if images are read on demand
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file or folder, or a file in it is missing.
     ValueError
-        If it lacks an array, or has no image of `classes`.
+        If a file is damaged or lacks an array, no image is of `classes`, or a
+        parameter is not for these files.
     """
     path = Path(files)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r} of images.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is neither a file nor a folder {str(path)!r} of images.")
+    if is_celeba(path):
+        if classes is not None or size is None:
+            raise ValueError(f"{path} has CelebA's images: give size, such as 32, and leave classes out.")
+        return CelebA(path, size, split or "train")
+    if size is not None:
+        raise ValueError(f"size={size} is for CelebA's images only, and {path} is no folder of CelebA.")
+    if path.is_dir():
+        images, labels = read_emnist(path, split or "train")
+    elif split is not None:
+        raise ValueError(f"split={split!r} is for folders of EMNIST and CelebA; {path} is a file.")
+    else:
+        images, labels = _read_npz(path, labelled=classes is not None)
+    return images if classes is None else _of_classes(images, labels, classes, path)
+
+
+def _read_npz(path: Path, labelled: bool) -> tuple[NDArray, NDArray]:
+    names = ["images", "labels"] if labelled else ["images"]
     try:
         with np.load(path) as arrays:
-            content = {name: arrays[name] for name in ("images", "labels") if name in arrays.files}
+            content = {name: arrays[name] for name in names if name in arrays.files}
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not an npz file: {error}") from error
-    needed = {"images"} if classes is None else {"images", "labels"}
-    if missing := needed - set(content):
-        raise ValueError(f"{path} has no array {', '.join(map(repr, sorted(missing)))}.")
-    if classes is None:
-        return content["images"]
-    return of_classes(content["images"], content["labels"], classes, path)
+    if missing := [name for name in names if name not in content]:
+        raise ValueError(f"{path} has no array {', '.join(map(repr, missing))}.")
+    return content["images"], content.get("labels", np.empty(0))
 
 
-def of_classes(images: NDArray, labels: NDArray, classes: tuple[int, int], path: Path) -> NDArray:
+def _of_classes(images: NDArray, labels: NDArray, classes: tuple[int, int], path: Path) -> NDArray:
     """Images with a label in ``classes[0]..classes[1]``, both included."""
     if labels.shape != (len(images),):
         raise ValueError(f"{path} has {len(images)} images, but labels of shape {labels.shape}.")

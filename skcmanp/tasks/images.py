@@ -92,12 +92,19 @@ class ImageTasks:
         self._places = torch.tensor(pixel_coordinates(self.height, self.width), dtype=torch.float32)
 
     @classmethod
-    def from_files(cls, files: str | Path, classes: tuple[int, int] | None = None, **kwargs: Any) -> ImageTasks:
+    def from_files(
+        cls,
+        files: str | Path,
+        classes: tuple[int, int] | None = None,
+        split: str | None = None,
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> ImageTasks:
         """Tasks of images in files.
 
         Parameters
         ----------
-        files, classes
+        files, classes, split, size
             See `skcmanp.tasks.image_files.read_images`.
         **kwargs
             Further arguments of `ImageTasks`.
@@ -105,11 +112,11 @@ class ImageTasks:
         Raises
         ------
         FileNotFoundError
-            If there is no such file.
+            If a file is missing.
         ValueError
-            If it cannot be read, or has no image of `classes`.
+            If one is damaged, or a parameter is invalid.
         """
-        return cls(read_images(files, classes), **kwargs)
+        return cls(read_images(files, classes, split, size), **kwargs)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
         """Draw a batch of tasks."""
