@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from test_recipes import TEXT, with_tasks, write, write_datasets
 
 import skcmanp
@@ -77,6 +78,18 @@ def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):
     assert 0 < max(changes) < 0.1
     assert card["prior"]["tasks"] == "splits of 3 data sets"
     assert "| tasks | splits of 3 data sets |" in (tmp_path / "run" / "small.md").read_text()
+
+
+def test_a_joint_head_is_trained_beside_the_weights_of_a_checkpoint(tmp_path):
+    text = TEXT.replace(TEXT[TEXT.index("dim_x") : TEXT.index("[tasks]")], 'checkpoint = "gp-1d"\njoint_rank = 3\n')
+    text += 'trainable = "correlations."\nbatch_size = 2\nn_evaluation = 1\n'
+    assert main(["train", str(write(tmp_path, text)), "--output", str(tmp_path / "run"), "--device", "cpu"]) == 0
+    model, card = skcmanp.load_checkpoint(tmp_path / "run" / "small.safetensors")
+    start, _ = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["gp-1d"])
+    for name, weight in start.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight)
+    assert "| of all targets together |" in (tmp_path / "run" / "small.md").read_text()
+    assert card["evaluation"]["joint_log_likelihood"] > card["evaluation"]["log_likelihood"] - 1
 
 
 def test_plot_draws_the_curves_of_runs(tmp_path, capsys):

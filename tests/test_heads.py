@@ -1,9 +1,10 @@
 import math
 
+import pytest
 import torch
 from torch.distributions import Normal
 
-from skcmanp.nn.heads import GaussianHead, LinearReadout
+from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
 
 
 def test_std_has_its_floor_and_means_are_free():
@@ -23,6 +24,37 @@ def test_offsets_shift_the_mean_alone():
     h, offset = torch.randn(4, 5, 8), torch.randn(4, 5, 2)
     torch.testing.assert_close(head(h, offset).mean, head(h).mean + offset)
     assert torch.equal(head(h, offset).stddev, head(h).stddev)
+
+
+def correlations(n, seed=0):
+    """Random ones of two targets in three tasks, (3, 2, n, n)."""
+    rows = torch.randn(3, 2, n, 2 * n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    rows = torch.nn.functional.normalize(rows, dim=-1)
+    return rows @ rows.mT
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_correlations_are_positive_definite_with_a_diagonal_of_ones(given):
+    head, h = CorrelationHead(8, 2, rank=3, corrects=given), 10 * torch.randn(3, 30, 8)
+    total = head(h, correlations(30) if given else None).detach()
+    torch.testing.assert_close(total.diagonal(dim1=2, dim2=3), torch.ones(3, 2, 30, dtype=torch.float64))
+    torch.testing.assert_close(total, total.mT)
+    assert torch.linalg.eigvalsh(total).min() > 0
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_correlations_of_some_targets_do_not_depend_on_the_others(given):
+    head, h = CorrelationHead(8, 2, rank=3, corrects=given), torch.randn(3, 9, 8)
+    start = correlations(9) if given else None
+    some = head(h[:, 2:6], None if start is None else start[..., 2:6, 2:6])
+    torch.testing.assert_close(head(h, start)[..., 2:6, 2:6], some)
+
+
+def test_a_fresh_head_changes_given_correlations_little_and_makes_up_others():
+    h, start = torch.randn(3, 9, 8), correlations(9)
+    assert (CorrelationHead(8, 2, 3, corrects=True)(h, start) - start).abs().max() < 0.1
+    alone = CorrelationHead(8, 2, 3, corrects=False)(h)
+    assert alone[..., 0, 1:].abs().max() > 0.1
 
 
 def test_linear_readout_starts_at_zero():

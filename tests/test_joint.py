@@ -14,7 +14,7 @@ from skcmanp import CMANPRegressor
 RELEVANCE = {"memory_features": 40, "memory_kernel": "matern52", "relevance": True, "input_limit": 20.0}
 
 
-@pytest.fixture(params=["auto", "one memory", "two targets jointly", "no memory"], scope="module")
+@pytest.fixture(params=["auto", "one memory", "two targets jointly", "no memory", "head", "head alone"], scope="module")
 def fitted(request):
     """An estimator of two targets, and rows to predict."""
     rng = np.random.default_rng(0)
@@ -25,6 +25,8 @@ def fitted(request):
         "one memory": make_model(**RELEVANCE),
         "two targets jointly": make_model(**RELEVANCE, dim_y=2),
         "no memory": make_model(),
+        "head": make_model(**RELEVANCE, joint_rank=3),
+        "head alone": make_model(joint_rank=3),
     }[request.param]
     return CMANPRegressor(checkpoint).fit(X, Y), rng.normal(size=(12, 2)), request.param
 

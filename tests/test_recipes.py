@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def test_weights_to_start_from(tmp_path):
         load_recipe(write(tmp_path, text.replace("gp-1d", "gp-2d")))
     with pytest.raises(ValueError, match=r"checkpoint sets the whole model; leave out \['dim'\]"):
         load_recipe(write(tmp_path, text.replace("[tasks]", "dim = 16\n[tasks]")))
+    with_head = load_recipe(write(tmp_path, text.replace("[tasks]", "joint_rank = 4\n[tasks]")))
+    assert with_head.config == dataclasses.replace(recipe.config, joint_rank=4)
 
 
 def test_the_memory_may_be_smaller_while_training(tmp_path):

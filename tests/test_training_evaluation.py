@@ -7,7 +7,14 @@ from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 
 from skcmanp.tasks import FunctionTasks, RandomLinear, TaskBatch
-from skcmanp.training import EVALUATION_STEP, evaluate, log_likelihood, task_generator
+from skcmanp.training import (
+    EVALUATION_STEP,
+    evaluate,
+    joint_log_likelihood,
+    log_likelihood,
+    predict_jointly,
+    task_generator,
+)
 
 
 def fresh():
@@ -80,6 +87,20 @@ def test_joint_distributions_are_evaluated_alike():
     diagonal, joint = evaluate(model, tasks, 2, 4), evaluate(Independent(model), tasks, 2, 4)
     assert joint["coverage_90"] == diagonal["coverage_90"]
     assert math.isclose(joint["log_likelihood"], diagonal["log_likelihood"], abs_tol=1e-5)
+
+
+def test_joint_and_marginal_predictions_agree():
+    model = make_model(dim_y=2, memory_features=16, joint_rank=2)
+    x, y, x_target, y_target = (torch.randn(3, n, d) for n, d in ((5, 3), (5, 2), (4, 3), (4, 2)))
+    marginals, joint = predict_jointly(model, x, y, x_target)
+    alone = model(x, y, x_target)
+    torch.testing.assert_close(marginals.mean, alone.mean)
+    torch.testing.assert_close(marginals.stddev, alone.stddev)
+    diagonal = MultivariateNormal(joint.loc, torch.diag_embed(joint.variance))
+    torch.testing.assert_close(joint_log_likelihood(diagonal, y_target).float(), log_likelihood(alone, y_target))
+    one = MultivariateNormal(joint.loc[2, 1], joint.covariance_matrix[2, 1]).log_prob(y_target[2, :, 1].double())
+    other = MultivariateNormal(joint.loc[2, 0], joint.covariance_matrix[2, 0]).log_prob(y_target[2, :, 0].double())
+    torch.testing.assert_close(joint_log_likelihood(joint, y_target)[2], (one + other) / 4)
 
 
 def test_steps_draw_different_tasks():

@@ -184,6 +184,28 @@ def test_averaged_weights_resume(tmp_path):
         meta_train(fresh()[0], tasks, OPTIONS, state_path=state, progress=False)
 
 
+@pytest.mark.parametrize("memory", [{}, {"memory_features": 16}])
+def test_a_joint_head_learns_and_leaves_marginals_alone(memory):
+    """Targets of random lines are correlated, which shows in their joint likelihood alone."""
+    model = make_model(0, dim_x=2, **memory).with_joint_head(2)
+    tasks = FunctionTasks([RandomLinear()], dim_x=2, n_context=(1, 3), n_target=8)
+    options = dataclasses.replace(OPTIONS, steps=200, evaluate_every=100, trainable="correlations.", learning_rate=1e-2)
+    before = evaluate(model, tasks, 4)
+    others = {name: p.clone() for name, p in model.state_dict().items() if not name.startswith("correlations.")}
+    log = meta_train(model, tasks, options, progress=False)
+    after = evaluate(model, tasks, 4)
+    assert log[-1]["joint_log_likelihood"] > log[0]["joint_log_likelihood"]
+    assert after["joint_log_likelihood"] > before["joint_log_likelihood"] + 0.05
+    assert after["log_likelihood"] == before["log_likelihood"]
+    assert all(torch.equal(model.state_dict()[name], p) for name, p in others.items())
+
+
+def test_something_must_be_trainable():
+    model, tasks = fresh()
+    with pytest.raises(ValueError, match=r"trainable='correlations\.': no parameter"):
+        meta_train(model, tasks, dataclasses.replace(OPTIONS, trainable="correlations."), progress=False)
+
+
 def test_bfloat16_trains_and_keeps_weights_in_float32():
     model, tasks = fresh()
     log = meta_train(model, tasks, dataclasses.replace(OPTIONS, precision="bfloat16"), progress=False)
