@@ -153,7 +153,7 @@ class TableFiles:
                     while len(rest) >= batch_size:
                         yield rest.slice(0, batch_size).to_pandas()
                         rest = rest.slice(batch_size)
-            except pa.ArrowInvalid as error:
+            except pa.ArrowException as error:
                 raise ValueError(
                     f"{path} cannot be read with the columns' types in {self.paths[0].name}: {error}"
                 ) from error
@@ -173,7 +173,7 @@ def _schema(path: Path) -> Any:
     try:
         with readers[path.suffix](path) as file:
             return file.schema if path.suffix == ".csv" else file.schema_arrow
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 

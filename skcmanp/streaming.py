@@ -127,9 +127,10 @@ def read_batches(
         columns = list(source.columns)
     else:
         patterns = [source] if isinstance(source, str | Path) else source
-        if not patterns:
+        paths = [path for pattern in patterns for path in find_files(pattern)]
+        if not paths:
             raise ValueError("source is an empty list; name at least one file.")
-        files = TableFiles([path for pattern in patterns for path in find_files(pattern)])
+        files = TableFiles(paths)
         columns = files.columns
     special = [*([target] if isinstance(target, str) else target), *([] if weight is None else [weight])]
     names = [name for name in columns if name not in special] if features is None else list(features)

@@ -190,6 +190,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     FRAME[["level", "y"]].assign(level="high").to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(ValueError, match=r"b\.csv cannot be read with the columns' types in a\.csv: .*high"):
         list(read_batches([tmp_path / "a.csv", tmp_path / "b.csv"], "y"))
+    FRAME[["level", "y"]].to_parquet(tmp_path / "a.parquet")
+    FRAME[["level", "y"]].assign(level=pd.Timestamp("2024-01-01")).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=r"b\.parquet cannot be read with the columns' types in a\.parquet"):
+        list(read_batches([tmp_path / "a.parquet", tmp_path / "b.parquet"], "y"))
 
 
 # ---------------------------------------------------------------------- learning
