@@ -11,6 +11,9 @@ From a call of the estimator downwards::
     summary      the statistics of rows, and their algebra
     scaling      what the first data fixes, with relevance and points
     images       pictures as rows
+    metrics      NLL, CRPS, intervals and calibration of any regressor with std; scorers
+    streaming    arrays, tables and files in batches; learns from them, scores each first
+    files        tables on disk
     tasks, training, recipes, cards, cli   how checkpoints are made
 """
 

@@ -1,4 +1,4 @@
-"""Checks of the estimator's inputs, and what a failed call leaves behind."""
+"""Checks of weights, and what a failed call leaves behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def check_weight(sample_weight: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     """Validated row weights, (n_rows,): finite, at least 0, not all 0."""
     weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.shape != (n_rows,):
-        raise ValueError(f"sample_weight has shape {weight.shape}, but X has {n_rows} rows; give one per row.")
+        raise ValueError(f"sample_weight has shape {weight.shape}, but there are {n_rows} rows; give one per row.")
     if (weight < 0).any():
         raise ValueError(
             f"Negative values in sample_weight (the smallest is {weight.min():g}); weights must be at least 0. "
-            "Use forget to remove rows that were read earlier."
+            "CMANPRegressor.forget removes rows that were read earlier."
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for all rows; leave the rows out instead.")

@@ -14,8 +14,11 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"images", "points", "relevance", "validation", "summary", "nn.config"},
-    {"scaling"},
+    {"files", "images", "points", "relevance", "validation", "summary", "nn.config"},
+    {"scaling", "metrics.gaussian"},
+    {"metrics.scorers"},
+    {"metrics"},
+    {"streaming"},
     {"context", "devices"},
     {"nn.attention", "nn.embedding"},
     {"nn.features", "nn.heads"},
@@ -28,7 +31,7 @@ LAYERS = [
     {"parallel", "joint"},
     {"regressor"},
     {"tasks.base"},
-    {"tasks.kernels", "tasks.files", "tasks.celeba", "tasks.emnist"},
+    {"tasks.kernels", "tasks.celeba", "tasks.emnist"},
     {"tasks.gp", "tasks.datasets", "tasks.image_files"},
     {"tasks.images", "tasks.series", "tasks.tabular"},
     {"tasks"},

@@ -206,7 +206,7 @@ def test_verbose_shows_progress(table, capsys):
         (lambda X, y, w: (X, y, -w), r"Negative values in sample_weight \(the smallest is -1\)"),
         (lambda X, y, w: (X, y, 0 * w), "sample_weight is zero for all rows"),
         (lambda X, y, w: (X, y, w * np.nan), "Input sample_weight contains NaN"),
-        (lambda X, y, w: (X, y, w[:9]), r"sample_weight has shape \(9,\), but X has 60 rows"),
+        (lambda X, y, w: (X, y, w[:9]), r"sample_weight has shape \(9,\), but there are 60 rows"),
         (lambda X, y, w: (np.tile(X, 20), y, w), "60 features"),
         (lambda X, y, w: (X[0], y, w), "Expected 2D array"),
     ],

@@ -15,7 +15,7 @@ def test_weights_become_float64():
     [
         ([1, -0.5, 1], r"the smallest is -0\.5"),
         ([0, 0, 0], "zero for all rows"),
-        ([1, 2], r"shape \(2,\), but X has 3 rows"),
+        ([1, 2], r"shape \(2,\), but there are 3 rows"),
         ([[1, 2, 3]], r"shape \(1, 3\)"),
         ([1, np.inf, 1], "sample_weight contains infinity"),
     ],

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from skcmanp.files import find_files, read_dataset
 from skcmanp.scaling import Scaling
 from skcmanp.tasks.base import MIN_REFERENCE, TaskBatch, log_uniform_int, relevance_scaled, standardize
-from skcmanp.tasks.files import read_dataset
 
 
 class DatasetTasks:
@@ -123,11 +123,7 @@ class DatasetTasks:
         ValueError
             If a file lacks a column, or has values that are not numbers.
         """
-        files = Path(files).absolute()
-        paths = sorted(Path(files.anchor).glob(str(files.relative_to(files.anchor))))
-        if not paths:
-            raise FileNotFoundError(f"No file matches {str(files)!r}.")
-        return cls([read_dataset(path, target, features) for path in paths], **kwargs)
+        return cls([read_dataset(path, target, features) for path in find_files(files)], **kwargs)
 
     @staticmethod
     def _prepared(index: int, X: ArrayLike, y: ArrayLike, standardize: bool) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skcmanp.tasks.files import read_dataset
+from skcmanp.files import read_dataset
 
 X = np.arange(6.0).reshape(3, 2)
 Y = np.array([1.5, -2.0, 3.0])
