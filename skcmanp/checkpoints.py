@@ -113,7 +113,7 @@ def load_checkpoint(source: str | Path | bytes) -> tuple[CMANP, dict[str, Any]]:
     return model, header["card"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """Which weights an estimator uses.
 
@@ -123,7 +123,11 @@ class Checkpoint:
 
     name: str
     fingerprint: str
-    payload: bytes | None = field(default=None, repr=False, compare=False)
+    payload: bytes | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        # The name comes last: scikit-learn's notebook tables abridge the middle.
+        return f"Checkpoint(fingerprint='{self.fingerprint[:12]}...', name={self.name!r})"
 
     def load(self) -> CMANP:
         """Read the model.

@@ -19,7 +19,7 @@ from skcmanp.summary import DOUBLE, Summary
 _FORMAT = "skcmanp.context.3"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ContextState:
     """The fixed-size memory of a fitted `CMANPRegressor`.
 
@@ -40,8 +40,8 @@ class ContextState:
     >>> from skcmanp import CMANPRegressor, ContextState
     >>> X, y = load_diabetes(return_X_y=True)
     >>> state = CMANPRegressor().fit(X, y).context_
-    >>> state.n_rows
-    442
+    >>> state  # doctest: +ELLIPSIS
+    ContextState(checkpoint='tabular', n_features=10, n_outputs=1, n_rows=442, weight=442, nbytes=...)
     >>> ContextState.from_bytes(state.to_bytes()).n_rows
     442
     """
@@ -65,6 +65,13 @@ class ContextState:
     def nbytes(self) -> int:
         """Size in bytes; it does not depend on the number of rows."""
         return sum(array.nbytes for array in self._arrays().values())
+
+    def __repr__(self) -> str:
+        return (
+            f"ContextState(checkpoint={self.checkpoint!r}, n_features={len(self.scaling.x_centre)}, "
+            f"n_outputs={len(self.scaling.y_centre)}, n_rows={self.n_rows}, weight={self.weight:.6g}, "
+            f"nbytes={self.nbytes})"
+        )
 
     def absorb(self, summary: Summary) -> ContextState:
         """The state after reading rows with this summary."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from skcmanp.checkpoints import Checkpoint, get_network
+from skcmanp.progress import progress_bar
 from skcmanp.scaling import Scaling, row_chunks
 from skcmanp.summary import Summary
 
@@ -32,7 +32,7 @@ class Reader(NamedTuple):
         """Read rows chunk by chunk, (n, d) and (n, t)."""
         network = get_network(self.checkpoint, self.device, self.dtype)
         total: Summary | None = None
-        with tqdm(total=len(X), unit="row", disable=not progress) as bar:
+        with progress_bar(total=len(X), unit="row", show=progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
                 x_scaled, y_scaled = self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk)
                 chunk = network.read(x_scaled, y_scaled, self.scaling, w_chunk)
@@ -57,5 +57,5 @@ class Reader(NamedTuple):
         readings = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
         )
-        bar = tqdm(readings, total=n_shards, unit="shard", disable=not progress)
+        bar = progress_bar(readings, total=n_shards, unit="shard", show=progress)
         return functools.reduce(Summary.combine, bar)

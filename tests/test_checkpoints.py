@@ -101,3 +101,8 @@ def test_using_a_network_leaves_the_users_model_alone():
     assert all(torch.equal(w, weights[name]) for name, w in model.state_dict().items())
     assert isinstance(model, CMANP)
     assert np.isfinite([w.sum().item() for w in weights.values()]).all()
+
+
+def test_repr_tells_name_and_fingerprint_but_not_the_weights(model):
+    custom = resolve_checkpoint(model, 3)
+    assert repr(custom) == f"Checkpoint(fingerprint='{custom.fingerprint[:12]}...', name='custom')"

@@ -73,3 +73,13 @@ def test_size_does_not_depend_on_rows():
     empty, full = state(), state(5)
     assert empty.nbytes == full.nbytes
     assert abs(len(full.to_bytes()) - full.nbytes) < 2048
+
+
+def test_repr_is_one_short_line():
+    half = state(5).decay(0.5)
+    d, t = len(SCALING.x_centre), len(SCALING.y_centre)
+    assert repr(half) == (
+        f"ContextState(checkpoint={half.checkpoint!r}, n_features={d}, n_outputs={t}, n_rows=5, "
+        f"weight={half.weight:.6g}, nbytes={half.nbytes})"
+    )
+    assert len(repr(half)) < 120

@@ -14,7 +14,7 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"files", "images", "points", "relevance", "validation", "summary", "nn.config"},
+    {"files", "images", "points", "progress", "relevance", "validation", "summary", "nn.config"},
     {"scaling", "metrics.gaussian"},
     {"metrics.scorers"},
     {"metrics"},

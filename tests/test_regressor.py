@@ -452,6 +452,17 @@ def test_pipelines_targets_curves_and_imputation(table):
     assert np.isfinite(filled).all()
 
 
+def test_notebooks_show_a_pipeline_and_link_to_no_foreign_documentation(table):
+    X, y = table
+    pipeline = make_pipeline(StandardScaler(), CMANPRegressor(adapt=False, chunk_size=16)).fit(X, y)
+    html = pipeline._repr_html_()
+    assert "CMANPRegressor" in html
+    assert "chunk_size" in html
+    assert "Documentation for StandardScaler" in html
+    assert "Documentation for CMANPRegressor" not in html
+    assert "skcmanp.regressor" not in html
+
+
 def test_metadata_routing_carries_weights(table):
     from sklearn import config_context
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
 
 from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.nn.model import CMANP
+from skcmanp.progress import progress_bar
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
 from skcmanp.training.evaluation import (
     evaluate,
@@ -126,7 +126,7 @@ def meta_train(
     show = progress and run.workers.is_first
     with (
         StopSignal(active=state_path is not None) as stop,
-        tqdm(initial=run.step, total=options.steps, disable=not show, unit="step") as bar,
+        progress_bar(initial=run.step, total=options.steps, show=show, unit="step") as bar,
     ):
         while run.step < options.steps:
             batch = tasks.sample(options.batch_size, task_generator(run.step))

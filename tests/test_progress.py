@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import pytest
+
+from skcmanp.progress import progress_bar
+
+
+@pytest.mark.parametrize("show", [False, True])
+def test_bars_pass_everything_on(show, capsys):
+    assert list(progress_bar([3, 4], show=show, unit="row")) == [3, 4]
+    assert ("2/2" in capsys.readouterr().err) == show
+    with progress_bar(total=5, show=show) as bar:
+        bar.update(5)
+    assert ("5/5" in capsys.readouterr().err) == show
+
+
+def test_notebook_bars_are_imported_only_to_be_shown():
+    """Their import warns in notebooks without ipywidgets."""
+    code = (
+        "import sys, skcmanp.regressor, skcmanp.training;"
+        "from skcmanp.progress import progress_bar;"
+        "progress_bar([1], show=False);"
+        "assert 'tqdm.auto' not in sys.modules;"
+        "progress_bar([1], show=True);"
+        "assert 'tqdm.auto' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
