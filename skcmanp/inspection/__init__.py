@@ -1,0 +1,6 @@
+"""Displays, in scikit-learn's manner, of any regressor whose ``predict`` knows ``return_std``; they need matplotlib."""
+
+from skcmanp.inspection.calibration import CalibrationDisplay
+from skcmanp.inspection.intervals import PredictionIntervalDisplay
+
+__all__ = ["CalibrationDisplay", "PredictionIntervalDisplay"]

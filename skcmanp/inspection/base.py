@@ -1,0 +1,68 @@
+"""What displays share: predictions of any estimator that knows `return_std`, and checks of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from skcmanp.metrics import supports_std
+
+Array = NDArray[np.float64]
+
+# Of what agrees with calibration by chance.
+CHANCE = 0.95
+
+
+def predict_with_std(estimator: Any, X: ArrayLike) -> tuple[Array, Array]:
+    """Mean and standard deviation by a fitted regressor, a `Pipeline` that ends in one, or a search's best.
+
+    Raises
+    ------
+    NotFittedError
+        If it is not fitted.
+    TypeError
+        If its `predict` has no `return_std`.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if not supports_std(estimator):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict(X, return_std=True), which intervals need; give a regressor "
+            "that has, such as CMANPRegressor or GaussianProcessRegressor, alone or as the last step of a Pipeline."
+        )
+    check_is_fitted(estimator)
+    return estimator.predict(X, return_std=True)
+
+
+def default_name(estimator: Any, name: str | None) -> str:
+    """The name for the legend."""
+    return type(estimator).__name__ if name is None else name
+
+
+def one_target(**columns: ArrayLike) -> list[Array]:
+    """Finite numbers, (n,) each, of columns that belong together.
+
+    Raises
+    ------
+    ValueError
+        If values are not finite, there are several outputs, or lengths differ.
+    """
+    arrays: dict[str, Array] = {}
+    for name, values in columns.items():
+        array = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
+        if array.size != len(array):
+            raise ValueError(
+                f"{name} has shape {array.shape}, but a display shows one target; call from_predictions with one "
+                f"column of everything, such as {name}[:, 0]."
+            )
+        arrays[name] = array.ravel()
+    first = next(iter(arrays))
+    for name, array in arrays.items():
+        if len(array) != len(arrays[first]):
+            raise ValueError(
+                f"{name} has {len(array)} rows, but {first} has {len(arrays[first])}; they must be of the same rows."
+            )
+    return list(arrays.values())
