@@ -14,7 +14,7 @@ from skcmanp.metrics import pit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
     from matplotlib.patches import StepPatch
 
@@ -82,7 +82,7 @@ class CalibrationDisplay:
     """
 
     axes_: NDArray[np.object_]
-    figure_: Figure
+    figure_: Figure | SubFigure
     line_: Line2D | None
     histogram_: StepPatch | None
 
@@ -248,7 +248,7 @@ class CalibrationDisplay:
         options = {"label": self.name if name is None else name, **kwargs}
         for panel, axes in zip(panels, self.axes_, strict=True):
             (self._draw_coverage if panel == "coverage" else self._draw_pit)(axes, options)
-            axes.legend()
+        self.axes_[0].legend()
         return self
 
     def _draw_coverage(self, ax: Axes, options: dict[str, Any]) -> None:
@@ -259,7 +259,7 @@ class CalibrationDisplay:
             low, high = self._chance(_LEVELS)
             ax.fill_between(_LEVELS, low, high, color="0.85", linewidth=0, label=self._chance_label())
             ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-            grey = {"color": "0.4", "fontsize": "small", "transform": ax.transAxes}
+            grey: dict[str, Any] = {"color": "0.4", "fontsize": "small", "transform": ax.transAxes}
             ax.text(0.05, 0.6, "std too large", **grey)
             ax.text(0.95, 0.4, "std too small", ha="right", **grey)
         (self.line_,) = ax.plot(_LEVELS, observed, **options)
@@ -273,7 +273,6 @@ class CalibrationDisplay:
             ax.axhline(1, color="black", linestyle="--", linewidth=1)
         self.histogram_ = ax.stairs(counts * self.n_bins / len(self.pit), edges, **{"linewidth": 1.5, **options})
         ax.set(xlabel="probability integral transform", ylabel="density", xlim=(0, 1))
-        ax.set_ylim(bottom=0)
 
     def _chance(self, probability: Any) -> tuple[Any, Any]:
         """Fractions of rows between which one of this probability is found, but for 5 % of data sets."""

@@ -15,7 +15,7 @@ from skcmanp.inspection.base import Array, default_name, one_target, predict_wit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import Collection, PathCollection
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import AxLine, Line2D
 
 
@@ -76,7 +76,7 @@ class PredictionIntervalDisplay:
     """
 
     ax_: Axes
-    figure_: Figure
+    figure_: Figure | SubFigure
     line_: Line2D | AxLine
     intervals_: list[Collection]
     points_: PathCollection | None
@@ -127,7 +127,8 @@ class PredictionIntervalDisplay:
             Fitted, with ``predict(X, return_std=True)``; also a `Pipeline` that
             ends in one, or a search that found one.
         X : array-like of shape (n, n_features)
-            Rows to predict. With one feature, predictions are drawn over it.
+            Rows to predict. With one feature, predictions are drawn over it:
+            a grid makes smooth bands.
         y : array-like of shape (n,), default=None
             What came; needed if there are several features.
         confidence : float or sequence of float, default=(0.5, 0.9)
@@ -296,8 +297,12 @@ class PredictionIntervalDisplay:
             _, ax = plt.subplots()
         self.ax_, self.figure_ = ax, ax.figure
         name = self.name if name is None else name
-        draw = self._draw_against_truth if self.x is None else self._draw_over_feature
-        draw(ax, {"label": "mean" if name is None else name, **kwargs})
+        options = {"label": "mean" if name is None else name, **kwargs}
+        self.points_ = self.train_points_ = None
+        if self.x is not None:
+            self._draw_over_feature(ax, self.x, options)
+        elif self.y_true is not None:
+            self._draw_against_truth(ax, self.y_true, options)
         ax.legend()
         return self
 
@@ -307,35 +312,43 @@ class PredictionIntervalDisplay:
         labels = [f"{100 * level:g} % interval" for level in self.confidence]
         return [(label, self.y_mean - h, self.y_mean + h) for label, h in zip(labels, halves, strict=True)]
 
-    def _draw_over_feature(self, ax: Axes, kwargs: dict[str, Any]) -> None:
-        assert self.x is not None
-        order = np.argsort(self.x, kind="stable")
-        x = self.x[order]
-        (self.line_,) = ax.plot(x, self.y_mean[order], **kwargs)
-        colour = self.line_.get_color()
+    def _draw_over_feature(self, ax: Axes, x: NDArray, options: dict[str, Any]) -> None:
+        order = np.argsort(x, kind="stable")
+        (self.line_,) = ax.plot(x[order], self.y_mean[order], **options)
         self.intervals_ = [
-            ax.fill_between(x, low[order], high[order], color=colour, alpha=0.2, linewidth=0, label=label)
-            for label, low, high in self._bounds()
+            ax.fill_between(
+                x[order],
+                low[order],
+                high[order],
+                color=self.line_.get_color(),
+                alpha=0.15 + 0.3 * (1 - level),  # the narrower, the darker
+                linewidth=0,
+                label=label,
+            )
+            for level, (label, low, high) in zip(self.confidence, self._bounds(), strict=True)
         ]
-        self.points_ = self.train_points_ = None
-        if self.x_train is not None:
+        if self.x_train is not None and self.y_train is not None:
             self.train_points_ = ax.scatter(
                 self.x_train, self.y_train, s=14, facecolor="none", edgecolor="0.35", zorder=2.5, label="learned"
             )
         if self.y_true is not None:
-            self.points_ = ax.scatter(self.x, self.y_true, s=8, color="black", zorder=2.6, label="observed")
+            self.points_ = ax.scatter(x, self.y_true, s=8, color="black", zorder=2.6, label="observed")
         ax.set(xlabel=self.feature_name or "x", ylabel="y")
 
-    def _draw_against_truth(self, ax: Axes, kwargs: dict[str, Any]) -> None:
-        self.points_ = ax.scatter(self.y_true, self.y_mean, **{"s": 12, "zorder": 2.5, **kwargs})
-        colour = self.points_.get_facecolor()[0]
-        widest = max(self.confidence)
+    def _draw_against_truth(self, ax: Axes, y_true: Array, options: dict[str, Any]) -> None:
+        self.points_ = ax.scatter(y_true, self.y_mean, **{"s": 12, "zorder": 2.5, **options})
         self.intervals_ = [
-            # The narrower, the thicker.
-            ax.vlines(self.y_true, low, high, color=colour, alpha=0.35, linewidth=1 + 4 * (widest - level), label=label)
+            ax.vlines(
+                y_true,
+                low,
+                high,
+                color=self.points_.get_facecolor()[0],
+                alpha=0.35,
+                linewidth=1 + 4 * (max(self.confidence) - level),  # the narrower, the thicker
+                label=label,
+            )
             for level, (label, low, high) in zip(self.confidence, self._bounds(), strict=True)
         ]
-        self.train_points_ = None
         self.line_ = ax.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=1)
         ax.set(xlabel="observed", ylabel="predicted")
 
