@@ -20,7 +20,7 @@ LAYERS = [
     {"metrics"},
     {"streaming"},
     {"inspection.base"},
-    {"inspection.intervals", "inspection.calibration"},
+    {"inspection.intervals", "inspection.calibration", "inspection.stream"},
     {"inspection"},
     {"context", "devices"},
     {"nn.attention", "nn.embedding"},

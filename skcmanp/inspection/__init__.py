@@ -2,5 +2,6 @@
 
 from skcmanp.inspection.calibration import CalibrationDisplay
 from skcmanp.inspection.intervals import PredictionIntervalDisplay
+from skcmanp.inspection.stream import StreamDisplay
 
-__all__ = ["CalibrationDisplay", "PredictionIntervalDisplay"]
+__all__ = ["CalibrationDisplay", "PredictionIntervalDisplay", "StreamDisplay"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,8 +14,7 @@ from skcmanp.metrics import supports_std
 
 Array = NDArray[np.float64]
 
-# Of what agrees with calibration by chance.
-CHANCE = 0.95
+_CHANCE = 0.95
 
 
 def predict_with_std(estimator: Any, X: ArrayLike) -> tuple[Array, Array]:
@@ -66,3 +66,35 @@ def one_target(**columns: ArrayLike) -> list[Array]:
                 f"{name} has {len(array)} rows, but {first} has {len(arrays[first])}; they must be of the same rows."
             )
     return list(arrays.values())
+
+
+def take_axes(ax: Any, n_rows: int, n_columns: int, figsize: tuple[float, float]) -> NDArray[np.object_]:
+    """The axes given, or new ones, (n_rows * n_columns,).
+
+    Raises
+    ------
+    ValueError
+        If another number of axes was given.
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(n_rows, n_columns, figsize=figsize, sharex="col", layout="constrained")
+    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if len(axes) != n_rows * n_columns:
+        raise ValueError(
+            f"ax has {len(axes)} axes, but {n_rows * n_columns} are drawn on; give those of "
+            f"`fig, ax = plt.subplots({n_rows}, {n_columns})`."
+        )
+    return axes
+
+
+def chance_interval(n: Any, probability: Any) -> tuple[Any, Any]:
+    """Fractions of n independent rows between which one of this probability is found, in 95 % of data sets."""
+    low, high = binom.interval(_CHANCE, n, probability)
+    return low / n, high / n
+
+
+def chance_label(what: str) -> str:
+    """For the legend."""
+    return f"{100 * _CHANCE:g} % by chance, {what}"

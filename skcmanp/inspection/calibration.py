@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcmanp.inspection.base import CHANCE, Array, default_name, one_target, predict_with_std
+from skcmanp.inspection.base import (
+    Array,
+    chance_interval,
+    chance_label,
+    default_name,
+    one_target,
+    predict_with_std,
+    take_axes,
+)
 from skcmanp.metrics import pit
 
 if TYPE_CHECKING:
@@ -70,7 +77,6 @@ class CalibrationDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.linear_model import BayesianRidge
     >>> from skcmanp.inspection import CalibrationDisplay
@@ -78,7 +84,6 @@ class CalibrationDisplay:
     >>> model = BayesianRidge().fit(X[:300], y[:300])
     >>> CalibrationDisplay.from_estimator(model, X[300:], y[300:])
     <...>
-    >>> plt.show()
     """
 
     axes_: NDArray[np.object_]
@@ -230,19 +235,10 @@ class CalibrationDisplay:
             If `kind` is unknown, or `ax` has another number of axes.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         if kind not in _PANELS:
             raise ValueError(f"kind={kind!r} must be one of {', '.join(map(repr, _PANELS))}.")
         panels = _PANELS[kind]
-        if ax is None:
-            _, ax = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 4.4), layout="constrained")
-        self.axes_ = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(self.axes_) != len(panels):
-            raise ValueError(
-                f"ax has {len(self.axes_)} axes, but kind={kind!r} draws on {len(panels)}; give "
-                "`fig, ax = plt.subplots(1, 2)` for both, or choose kind='coverage' or kind='pit'."
-            )
+        self.axes_ = take_axes(ax, 1, len(panels), figsize=(4.8 * len(panels), 4.4))
         self.figure_ = self.axes_[0].figure
         self.line_ = self.histogram_ = None
         options = {"label": self.name if name is None else name, **kwargs}
@@ -256,7 +252,7 @@ class CalibrationDisplay:
         needed = np.sort(np.abs(2 * self.pit - 1))
         observed = np.searchsorted(needed, _LEVELS, side="right") / len(needed)
         if self._is_new(ax):
-            low, high = self._chance(_LEVELS)
+            low, high = chance_interval(len(needed), _LEVELS)
             ax.fill_between(_LEVELS, low, high, color="0.85", linewidth=0, label=self._chance_label())
             ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
             grey: dict[str, Any] = {"color": "0.4", "fontsize": "small", "transform": ax.transAxes}
@@ -268,19 +264,14 @@ class CalibrationDisplay:
     def _draw_pit(self, ax: Axes, options: dict[str, Any]) -> None:
         counts, edges = np.histogram(self.pit, self.n_bins, range=(0, 1))
         if self._is_new(ax):
-            low, high = self._chance(1 / self.n_bins)
+            low, high = chance_interval(len(self.pit), 1 / self.n_bins)
             ax.axhspan(low * self.n_bins, high * self.n_bins, color="0.85", linewidth=0, label=self._chance_label())
             ax.axhline(1, color="black", linestyle="--", linewidth=1)
         self.histogram_ = ax.stairs(counts * self.n_bins / len(self.pit), edges, **{"linewidth": 1.5, **options})
         ax.set(xlabel="probability integral transform", ylabel="density", xlim=(0, 1))
 
-    def _chance(self, probability: Any) -> tuple[Any, Any]:
-        """Fractions of rows between which one of this probability is found, but for 5 % of data sets."""
-        low, high = binom.interval(CHANCE, len(self.pit), probability)
-        return low / len(self.pit), high / len(self.pit)
-
     def _chance_label(self) -> str:
-        return f"{100 * CHANCE:g} % by chance, {len(self.pit):,} rows"
+        return chance_label(f"{len(self.pit):,} rows")
 
     def _is_new(self, ax: Axes) -> bool:
         """Whether no display with as many rows has been drawn there before."""

@@ -63,7 +63,6 @@ class PredictionIntervalDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> import numpy as np
     >>> from sklearn.gaussian_process import GaussianProcessRegressor
     >>> from skcmanp.inspection import PredictionIntervalDisplay
@@ -72,7 +71,6 @@ class PredictionIntervalDisplay:
     >>> grid = np.linspace(-2, 7, 200)[:, None]
     >>> PredictionIntervalDisplay.from_estimator(gp, grid, X_train=X, y_train=np.sin(X[:, 0]))
     <...>
-    >>> plt.show()
     """
 
     ax_: Axes
