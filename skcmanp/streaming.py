@@ -20,10 +20,10 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches, indexable
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skcmanp.files import TableFiles, check_columns, find_files
 from skcmanp.metrics import gaussian_crps, gaussian_nll, interval_coverage, supports_std
+from skcmanp.progress import progress_bar
 
 Batch = tuple[Any, ...]
 
@@ -314,7 +314,7 @@ def _checked_batches(estimator: Any, batches: Iterable[Batch], progress: bool) -
     if not hasattr(last, "partial_fit"):
         raise TypeError(f"{type(last).__name__} has no partial_fit; choose an estimator that learns incrementally.")
     empty = True
-    with tqdm(unit="row", disable=not progress) as bar:
+    with progress_bar(unit="row", show=progress) as bar:
         for batch in batches:
             if not (isinstance(batch, tuple | list) and len(batch) in (2, 3)):
                 raise ValueError(

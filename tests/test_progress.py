@@ -18,7 +18,7 @@ def test_bars_pass_everything_on(show, capsys):
 def test_notebook_bars_are_imported_only_to_be_shown():
     """Their import warns in notebooks without ipywidgets."""
     code = (
-        "import sys, skcmanp.regressor, skcmanp.training;"
+        "import sys, skcmanp.regressor, skcmanp.streaming, skcmanp.training;"
         "from skcmanp.progress import progress_bar;"
         "progress_bar([1], show=False);"
         "assert 'tqdm.auto' not in sys.modules;"
