@@ -95,7 +95,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Number of targets.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features, if X had string column names.
 
     See Also

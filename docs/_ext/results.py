@@ -47,7 +47,8 @@ def readable(text: str) -> str:
         return text
     if value != value:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+    is_whole = 100 <= abs(value) < 1e8 or (value == int(value) and abs(value) < 1e8)
+    return f"{value:,.0f}" if is_whole else f"{value:.3g}"
 
 
 def provenance(name: str, rows: list[Row]) -> str:

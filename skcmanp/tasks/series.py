@@ -44,7 +44,7 @@ class RandomPeriodic:
 
 
 class RandomGates:
-    """Two `RandomGP`s, and a border from one to the other: change points, jumps and regimes.
+    """Two draws of `RandomGP`, and a border from one to the other: change points, jumps and regimes.
 
     Parameters
     ----------

@@ -46,10 +46,10 @@ def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32) -> CMAN
     CMANP
         The same model.
 
-    See Also
-    --------
-    skcmanp.nn.calibration.calibrate : What is done to attention to rows, and why.
-    skcmanp.nn.calibration.sharpen : What is done to attention to latents.
+    Notes
+    -----
+    ``skcmanp.nn.calibration`` says what is done to attention to rows
+    (`calibrate`) and to latents (`sharpen`), and why.
     """
     device = next(model.parameters()).device
     batches = (tasks.sample(batch_size, task_generator(-i)).to(device) for i in range(1, 17))
