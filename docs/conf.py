@@ -87,6 +87,8 @@ html_css_files = ["site.css"]
 html_favicon = "_static/logo.svg"
 html_title = "skcmanp"
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
+html_sidebars = {page: [] for page in ("install", "quickstart", "benchmarks", "cards")}
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "skcmanp", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},

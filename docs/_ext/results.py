@@ -47,8 +47,8 @@ def readable(text: str) -> str:
         return text
     if value != value:
         return ""
-    is_whole = 100 <= abs(value) < 1e8 or (value == int(value) and abs(value) < 1e8)
-    return f"{value:,.0f}" if is_whole else f"{value:.3g}"
+    is_whole = text.lstrip("-").isdigit() or 1000 <= abs(value) < 1e8
+    return f"{value:,.0f}" if is_whole else f"{value:#.3g}".rstrip(".")
 
 
 def provenance(name: str, rows: list[Row]) -> str:
@@ -88,7 +88,8 @@ class Results(SphinxDirective):
 
     def pivoted(self, rows: list[Row]) -> list[list[nodes.Node]]:
         index, pivot, values = self.options["index"], self.options["pivot"], self.options["columns"]
-        columns = list(dict.fromkeys(row[pivot] for row in rows))
+        # Ours first: wide tables are seen from the left.
+        columns = sorted(dict.fromkeys(row[pivot] for row in rows), key=lambda name: "cmanp" not in name.lower())
         found: dict[tuple[str, ...], dict[str, Row]] = {}
         for row in rows:
             found.setdefault(tuple(row[key] for key in index), {})[row[pivot]] = row

@@ -29,4 +29,4 @@ for ax, n in zip(axes, (8, 60, 2000), strict=True):
     ax.plot(grid, truth(grid), color="k", ls=":", lw=1, zorder=5)
     ax.set_title(f"{n:,} rows read, {reg.context_.nbytes / 1e3:.0f} kB kept")
     ax.set(ylim=(-2.6, 2.6), xlim=(-5.5, 5.5), xticks=[], yticks=[])
-    ax.spines[:].set_color("0.7")
+    ax.spines[:].set(visible=True, color="0.7")
