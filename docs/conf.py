@@ -63,7 +63,12 @@ html_math_renderer = "mathml"
 plot_html_show_formats = False
 plot_html_show_source_link = False
 plot_formats = [("png", 160)]
-plot_rcparams = {"figure.constrained_layout.use": True, "font.size": 10, "axes.spines.top": False}
+plot_rcparams = {
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 plot_apply_rcparams = True
 
 sphinx_gallery_conf = {

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ def public_names():
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
 def test_examples_of_pages_run(path):
     assert doctest.testfile(str(path), module_relative=False).failed == 0
+
+
+def test_code_of_the_front_page_runs():
+    page = (DOCS / "index.rst").read_text(encoding="utf-8")
+    code = page.split(".. code-block:: python\n")[1].split(".. grid::")[0]
+    exec(textwrap.dedent(code), {})
 
 
 def test_reference_has_every_public_name():

@@ -54,8 +54,8 @@ def readable(text: str) -> str:
 def provenance(name: str, rows: list[Row]) -> str:
     """Where figures come from. Commands name folders of the machine that ran them, so only the script is told."""
     commits = sorted({row["commit"] for row in rows})
-    devices = " and ".join(sorted({f"{row['device']}, torch {row['torch']}" for row in rows}))
-    return f"benchmarks/{name}.py, {'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}; {devices}."
+    machines = {f"{row['device']}, torch {row['torch']}".replace("1 threads", "1 thread") for row in rows}
+    return f"benchmarks/{name}.py, {'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}; {' and '.join(sorted(machines))}."
 
 
 class Results(SphinxDirective):

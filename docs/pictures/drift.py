@@ -26,5 +26,5 @@ figure, ax = plt.subplots(figsize=(7, 2.8))
 for gamma, colour in ((1.0, "0.5"), (0.8, "#8fb8de"), (0.4, "#1f5a96")):
     label = "no decay" if gamma == 1 else f"decay({gamma})"
     ax.plot(range(first, n, chunk), errors(gamma), color=colour, lw=2, label=label)
-ax.set(xlabel="rows read", ylabel="RMSE of the next 100 rows", ylim=(0, None))
+ax.set(xlabel="rows read", ylabel="RMSE of the next 100 rows", ylim=(0, 1.3))
 ax.legend(ncols=3, loc="upper left")

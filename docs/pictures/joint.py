@@ -12,7 +12,7 @@ grid = np.linspace(0, 10, 200)[:, None]
 
 reg = CMANPRegressor().fit(X, y)
 mean, std = reg.predict(grid, return_std=True)
-paths = reg.sample_y(grid, n_samples=4, random_state=0)
+paths = reg.sample_y(grid, n_samples=6, random_state=1)
 
 figure, ax = plt.subplots(figsize=(7, 2.8))
 ax.fill_between(grid[:, 0], mean - 1.645 * std, mean + 1.645 * std, color="#8fb8de", alpha=0.5, lw=0)
