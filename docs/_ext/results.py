@@ -55,7 +55,8 @@ def provenance(name: str, rows: list[Row]) -> str:
     """Where figures come from. Commands name folders of the machine that ran them, so only the script is told."""
     commits = sorted({row["commit"] for row in rows})
     machines = {f"{row['device']}, torch {row['torch']}".replace("1 threads", "1 thread") for row in rows}
-    return f"benchmarks/{name}.py, {'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}; {' and '.join(sorted(machines))}."
+    at = f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}"
+    return f"benchmarks/{name}.py, {at}; {' and '.join(sorted(machines))}."
 
 
 class Results(SphinxDirective):
