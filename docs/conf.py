@@ -53,9 +53,13 @@ autosummary_generate = True
 autodoc_typehints = "none"  # types and shapes are in the docstrings
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
-# All checks but: sections that not everything needs (ES01, EX01, SA01, RT01), a description where name, type and shape
-# say all (PR01, PR04, PR07, RT03), names of single returned arrays (RT02), a false alarm at nouns that end in s (SS05).
-numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01", "RT01", "PR01", "PR04", "PR07", "RT02", "RT03", "SS05"}
+numpydoc_validation_checks = {"all"} | {  # all but
+    *("ES01", "EX01", "SA01", "RT01"),  # sections that not everything needs
+    *("PR01", "PR04", "PR07", "RT03"),  # a description where name, type and shape say all
+    "PR03",  # the order of parameters that are described together
+    "RT02",  # names of single returned arrays
+    "SS05",  # a false alarm at nouns that end in s
+}
 
 # ---------------------------------------------------------------- mathematics and pictures
 

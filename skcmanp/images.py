@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["pixel_coordinates", "pixels_to_rows", "rows_to_pixels"]
+
 Array = NDArray[np.float64]
 
 

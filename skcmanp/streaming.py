@@ -25,6 +25,8 @@ from skcmanp.files import TableFiles, check_columns, find_files
 from skcmanp.metrics import gaussian_crps, gaussian_nll, interval_coverage, supports_std
 from skcmanp.progress import progress_bar
 
+__all__ = ["fit_stream", "prequential", "read_batches", "split_batches"]
+
 Batch = tuple[Any, ...]
 
 

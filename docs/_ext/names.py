@@ -19,7 +19,7 @@ import skcmanp
 
 @functools.cache
 def public_names() -> dict[str, str]:
-    """Public names, with and without their module, and their full names."""
+    """Public names, with and without their module and the package, and their full names."""
     names = {}
     found = pkgutil.walk_packages(skcmanp.__path__, "skcmanp.")
     modules = ["skcmanp", *(module.name for module in found if not module.name.endswith("__main__"))]
@@ -27,7 +27,8 @@ def public_names() -> dict[str, str]:
         for name in getattr(importlib.import_module(module), "__all__", []):
             full = f"{module}.{name}"
             # A name that the package itself has is documented there.
-            names[name] = names[full] = names.get(name, full)
+            full = names.setdefault(name, full)
+            names |= {f"{module}.{name}": full, f"{module}.{name}".removeprefix("skcmanp."): full}
     return names
 
 
