@@ -12,7 +12,7 @@ were. This page follows both from 50 rows to where the first has to stop.
 # A function that is never used up
 # --------------------------------
 # Friedman's first: five features of ten matter, one of them through a sine of a
-# product. The noise has a standard deviation of 1, and no prediction can have a
+# product. The noise has a standard deviation of 1, and on average no prediction has a
 # smaller error.
 import pickle
 import time
@@ -85,7 +85,7 @@ for name, rows in results.items():
 # -----------
 # Row for row the Gaussian process is more accurate here. The function is smooth, its
 # kernel fits, and below 200 rows it has hyperparameters from rows that it has not seen yet.
-# It is also the smaller of the two, and no slower to update, up to some 200 rows. Then its
+# It is also the smaller of the two, and no slower to update, up to some hundred rows. Then its
 # cost sets in. CMANP goes on to 25,600 rows at the same cost per row, passes the
 # error where the Gaussian process stopped, and is as large after the last row as after
 # the first fit. (It has grown by 2 % from 50 to 800 rows, with the points that its memory
