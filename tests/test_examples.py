@@ -5,15 +5,42 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+EXAMPLES = Path(__file__).parent.parent / "examples"
+GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
+
+# Runs a script of the gallery as sphinx-gallery does, and asks for exactly one picture with something in it.
+RUN = """
+import runpy, sys
+import matplotlib.pyplot as plt
+runpy.run_path(sys.argv[1], run_name="__main__")
+assert len(plt.get_fignums()) == 1
+assert all(ax.has_data() for ax in plt.gcf().axes)
+plt.gcf().canvas.draw()
+"""
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(path, tmp_path):
-    arguments = ["--output", str(tmp_path / "picture.png")]
+def run(*arguments):
     environment = {**os.environ, "MPLBACKEND": "Agg"}
-    done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, env=environment)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+
+
+def test_quickstart_runs(tmp_path):
+    done = run(str(EXAMPLES / "quickstart.py"), "--output", str(tmp_path / "picture.png"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert "273,280" in done.stdout
     assert "362" in done.stdout
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_gallery_runs(path):
+    done = run("-c", RUN, str(path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_gallery_has_titles(path):
+    docstring = compile(path.read_text(encoding="utf-8"), path, "exec").co_consts[0]
+    _, title, line, *_ = docstring.splitlines()
+    assert line == "=" * len(title)
