@@ -53,6 +53,9 @@ class Variant:
     initial : {"torch", "rows", "all"}
         Which attention starts with scaled weights, see `skcmanp.nn.calibration`: none,
         that to rows, or also that to and among latents.
+    start : str
+        Name of a variant that is trained already, of which this one has all but the
+        not-diagonal head.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Variant:
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     initial: str = "torch"
+    start: str = ""
 
 
 def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
@@ -67,7 +71,7 @@ def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: A
 
     Further options replace the recipe's for all variants alike.
     """
-    changes = {**options, **variant.training, "steps": steps}
+    changes = {**options, "steps": steps, **variant.training}
     training: TrainingOptions = dataclasses.replace(recipe.training, **changes)
     torch.manual_seed(training.seed)
     model = MODELS[variant.model](dataclasses.replace(recipe.config, **variant.config))
@@ -76,6 +80,9 @@ def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: A
     if variant.initial != "torch" and isinstance(model, CMANP):
         batches = [recipe.tasks.sample(training.batch_size, task_generator(-i)) for i in range(1, 17)]
         calibrate(model, [(batch.x, batch.y) for batch in batches])
+    if variant.start:
+        weights = torch.load(runs / variant.start / "state.pt", weights_only=True)["model"]
+        model.load_state_dict({**model.state_dict(), **weights})
     folder = runs / variant.name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{variant.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
