@@ -123,8 +123,9 @@ for (problem, method), values in regrets.items():
 # %%
 # The picture
 # -----------
-# All are better than chance. On Forrester's function CMANP with expected improvement
-# comes down first. On Branin's the Gaussian process wins clearly. Neither function has
+# On Forrester's function CMANP with expected improvement comes down first, and the
+# Gaussian process catches up. On Branin's the Gaussian process with expected improvement
+# ends first; five starts do not tell the other three apart. Neither function has
 # noise; its ``WhiteKernel`` shrinks to nothing within a few rows, while CMANP was trained on
 # noisy functions and goes on taking part of what it cannot explain for noise. That
 # blurs the last digits, and adds noise to Thompson's draws. For few evaluations of a

@@ -1,3 +1,4 @@
+import ast
 import os
 import subprocess
 import sys
@@ -41,6 +42,5 @@ def test_gallery_runs(path):
 
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
 def test_gallery_has_titles(path):
-    docstring = compile(path.read_text(encoding="utf-8"), path, "exec").co_consts[0]
-    _, title, line, *_ = docstring.splitlines()
-    assert line == "=" * len(title)
+    title, underline, *_ = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()
+    assert underline == "=" * len(title)
