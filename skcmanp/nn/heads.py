@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,21 +77,24 @@ class CorrelationHead(nn.Module):
 
     def __init__(self, dim: int, dim_y: int, rank: int, corrects: bool) -> None:
         super().__init__()
-        self.shape = (dim_y, 3 + rank)
+        self.rank, self.dim_y, n_shares = rank, dim_y, 3 if corrects else 2
         self.norm = nn.LayerNorm(dim)
-        self.factors = mlp(dim, dim, dim_y * (3 + rank), 2)
-        self.register_buffer("start", torch.tensor([4.0 if corrects else -math.inf, 0.0, 0.0]), persistent=False)
+        self.factors = mlp(dim, dim, dim_y * (rank + n_shares), 2)
+        self.register_buffer("bias", torch.tensor([0.0, 0.0, 4.0])[:n_shares], persistent=False)
 
     def forward(self, h: Tensor, correlation: Tensor | None = None) -> Tensor:
         """Correlations given encodings (B, M, D), and those to start from, (B, dy, M, M) in float64."""
         with torch.autocast(h.device.type, enabled=False):
             out = self.factors(self.norm(h.to(self.norm.weight.dtype)))
-        out = out.unflatten(-1, self.shape).transpose(1, 2).double()  # (B, dy, M, 3 + rank)
-        given, learned, _ = (out[..., :3] + self.start).softmax(-1).sqrt().split(1, dim=-1)  # (B, dy, M, 1) each
-        u = learned * F.normalize(out[..., 3:], dim=-1)
+        out = out.unflatten(-1, (self.dim_y, -1)).transpose(1, 2).double()  # (B, dy, M, rank + shares)
+        # Roots of the shares of the variance: of the target alone, of learned factors, of given correlations.
+        _, learned, *given = (
+            (out[..., self.rank :] + self.bias).softmax(-1).sqrt().split(1, dim=-1)
+        )  # (B, dy, M, 1) each
+        u = learned * F.normalize(out[..., : self.rank], dim=-1)
         total = u @ u.mT  # (B, dy, M, M)
         if correlation is not None:
-            total = total + given * correlation * given.mT
+            total = total + given[0] * correlation * given[0].mT
         total.diagonal(dim1=2, dim2=3).fill_(1.0)
         return total
 
