@@ -27,7 +27,7 @@ from skcmanp.training import EVALUATION_STEP, joint_log_likelihood, predict_join
 
 # 46 targets are the most that a task has.
 BLOCK_SIZES = (1, 5, 10, 25, 46)
-N_ORDERS = 8
+N_ORDERS = 4
 
 
 def by_blocks(model: CMANP, batch: TaskBatch, block_size: int) -> Tensor:

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from conftest import make_model
 
-from skcmanp.images import pixels_to_rows
+from skcmanp import CMANPRegressor
+from skcmanp.images import pixels_to_rows, rows_to_pixels
 from skcmanp.tasks.images import ImageTasks
+from skcmanp.training import TrainingOptions, meta_train
 
 
 def seeded(seed=0):
@@ -121,3 +124,27 @@ def test_tasks_from_an_npz_file(tmp_path):
     np.savez(path, images=random_images(6, 14, 14), labels=np.arange(6))
     tasks = ImageTasks.from_files(path, classes=(1, 3), n_context=(1, 9), max_rows=20)
     assert (tasks.n_images, tasks.max_rows) == (3, 20)
+
+
+@pytest.mark.parametrize("memory", [{}, {"memory_features": 24, "fourier_scales": (1.0, 6.0)}])
+def test_colours_are_completed_by_a_network_with_three_outputs(memory):
+    """A short training on tinted gradients, of every pixel by itself and of blocks of pixels."""
+    tints = np.random.default_rng(0).uniform(0.2, 0.9, (60, 1, 1, 3))
+    ramp = np.linspace(0.3, 1.0, 8)[None, :, None, None] * np.ones((1, 8, 8, 1))
+    images = (255 * ramp * tints).astype(np.uint8)
+    tasks = ImageTasks(images[:50], n_context=(3, 20), max_rows=40)
+    model = make_model(dim_x=2, dim_y=3, joint_rank=3, min_std=0.01, **memory)
+    options = TrainingOptions(steps=150, batch_size=16, warmup=10, learning_rate=3e-3, evaluate_every=150)
+    log = meta_train(model, tasks, options, progress=False)
+    X, y = pixels_to_rows(images[55])
+    seen = np.random.default_rng(1).permutation(64)[:20]
+    reg = CMANPRegressor(model, standardize=False, target_block_size=5)
+    for chunk in np.array_split(seen, 4):
+        reg.partial_fit(X[chunk], y[chunk])
+    mean, std = reg.predict(X, return_std=True)
+    assert mean.shape == std.shape == (64, 3)
+    assert np.sqrt(np.mean((mean - y) ** 2)) < 0.5 * y.std()
+    assert log[-1]["joint_log_likelihood"] > log[-1]["log_likelihood"]
+    assert np.isfinite(reg.log_prob(X, y, joint=True))
+    assert reg.sample_y(X, 2).shape == (64, 3, 2)
+    assert rows_to_pixels(np.clip(mean, -0.5, 0.5), (8, 8, 3)).shape == (8, 8, 3)
