@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
-from _runs import FOURIER, MEMORY, META_REGRESSION, OURS, Variant, evaluate_batches, train
+from _runs import FOURIER, HEAD_ONLY, MEMORY, META_REGRESSION, OURS, Variant, evaluate_batches, train
 from peers.joint import RANK
 from peers.oracle import integrated_optimum, true_optimum
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from skcmanp.tasks import GPTasks
 from skcmanp.tasks.gp import GPDraw
 from skcmanp.training import TrainingLog, predict_jointly
 
-HEAD_ONLY = {**OURS, "steps": 500, "trainable": "correlations."}
 VARIANTS = [
     Variant("cnp", "cnp"),
     Variant("canp", "canp"),
