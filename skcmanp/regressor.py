@@ -219,8 +219,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `fit`, and if the shapes differ from the first call's. The
-            estimator stays as it was.
+            As `fit`, and if the shapes differ from the first call's.
         """
         with restored_on_error(self):
             return self._absorb(X, y, sample_weight, first=not hasattr(self, "context_"))
@@ -228,11 +227,12 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows that were read earlier, as if they never had been.
 
+        What the first data fixed stays, features of some of its rows included.
+
         Parameters
         ----------
         X, y, sample_weight
-            As they were given to `fit` or `partial_fit`, in any chunks. After
-            `decay`, the weights must be the decayed ones.
+            As they were read, in any chunks; after `decay`, with decayed weights.
 
         Returns
         -------
