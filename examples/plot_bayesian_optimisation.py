@@ -101,7 +101,7 @@ def minimise(problem, make, rule, seed):
 
 # %%
 # Five starts each
-# ---------------
+# ----------------
 METHODS = {
     "random": (None, None),
     "Gaussian process, expected improvement": (gaussian_process, expected_improvement),
