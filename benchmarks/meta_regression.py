@@ -40,10 +40,9 @@ VARIANTS = [
     # The not-diagonal heads, with which all targets are a block of CMANP-AND.
     Variant("cmanp-tuned-and", "cmanp", {**FOURIER, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-tuned"),
     Variant("cmanp-memory-head", "cmanp", {**MEMORY, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-memory"),
-    Variant("cmanp-memory-and", "cmanp", {**MEMORY, "joint_rank": RANK}, OURS, initial="all"),
 ]
 # Predict all targets together as well.
-JOINT = ("cmanp-tuned-and", "cmanp-memory", "cmanp-memory-head", "cmanp-memory-and")
+JOINT = ("cmanp-tuned-and", "cmanp-memory", "cmanp-memory-head")
 # Secondary sources, after 100,000 steps.
 PUBLISHED = {
     "cnp": (0.26, 0.04),
