@@ -104,15 +104,16 @@ ax = left.subplots()
 points = ax.scatter(outside, y, c=day, s=4, cmap="viridis")
 left.colorbar(points, ax=ax, label="day")
 cold = np.linspace(-12, 16, 100)
-for regressor, colour, label in ((everything, "C0", "no decay"), (fading, "C1", "decay(0.5)"), (window, "C2", "the last 96 rows")):
+shown = {"no decay": everything, "decay(0.5)": fading, "the last 96 rows": window}
+for number, (name, regressor) in enumerate(shown.items()):
     mean, std = regressor.predict(cold[:, None], return_std=True)
-    ax.fill_between(cold, mean - 1.645 * std, mean + 1.645 * std, color=colour, alpha=0.3, lw=0)
-    ax.plot(cold, mean, color=colour, lw=2, label=label)
+    ax.fill_between(cold, mean - 1.645 * std, mean + 1.645 * std, color=f"C{number}", alpha=0.3, lw=0)
+    ax.plot(cold, mean, color=f"C{number}", lw=2, label=name)
 ax.plot(cold, needed(cold, day[-1]), "k--", label="truth")
 ax.set(title="After 150 days", xlabel="outside, °C", ylabel="power, kW", xlim=(-12, 16))
 ax.legend()
 
 axes = right.subplots(3, 1, sharex=True)
-for name in ("no decay", "decay(0.5)", "the last 96 rows"):
+for name in shown:
     StreamDisplay.from_table(tables[name], name=name, ax=axes)
 plt.show()

@@ -32,6 +32,7 @@ X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X["sex"] = X["sex"].map({1.0: "one", 2.0: "other"})
 numbers = [name for name in X.columns if name != "sex"]
 
+
 # %%
 # A pipeline, and a search
 # ------------------------
