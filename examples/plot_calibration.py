@@ -67,8 +67,8 @@ print(f"  {'the truth':15} NLL {gaussian_nll(level, np.sin(t) + 0.3 * t, noise):
 # -----------
 # Diabetes, above: both models are calibrated. On the left, intervals of every probability hold as many
 # patients as they should, and in the middle, the predicted probabilities of less than what came are even, but for
-# chance, in grey. Among quarters of the patients by prediction, those of ``BayesianRidge`` differ more: it has one standard
-# deviation for nearly all, and progressions that are high vary more.
+# chance, in grey. Among quarters of the patients by prediction, those of ``BayesianRidge`` differ more: it has
+# one standard deviation for nearly all, and progressions that are high vary more.
 #
 # Swelling noise, below: ``CMANPRegressor`` sees that the noise varies, but not by how much. Its standard
 # deviations are too large where it is calm, and its errors heap in the middle. ``BayesianRidge`` draws a straight
