@@ -193,7 +193,8 @@ class ConjugateMemory(nn.Module):
         means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
         white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)
         signal = torch.einsum("bkmf,bkf->bkm", white.square(), posterior.shrinkage)
-        return Parts(means, white, signal, missing, features @ posterior.squares)
+        squares = torch.einsum("bmf,bfd->bmd", features, posterior.squares)
+        return Parts(means, white, signal, missing, squares)
 
     def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
