@@ -1,11 +1,11 @@
 """A large map: surface temperatures at 105,569 places are read, those at 44,431 others are predicted.
 
-The simulated data of a comparison of methods (Heaton et al., "A case study competition among methods for analyzing large
-spatial data", 2019), with its split and its scores: ``python benchmarks/spatial.py FOLDER``, with
-``heaton_simulated_temps.npz``. Many of the places that are predicted lie together, under clouds. Rows are read in random
-order, in chunks; the first of 2,048 fixes what is fixed. Intervals are of 95 %. The exact Gaussian process has the
-smoothness of the greatest evidence on 1,000 random rows, is tuned on these, and fitted to 2,000. The std of neighbours
-and of boosting is that of out-of-fold residuals, whose five fits count.
+The simulated data of a comparison of methods (Heaton et al., "A case study competition among methods for analyzing
+large spatial data", 2019), with its split and its scores: ``python benchmarks/spatial.py FOLDER``, with
+``heaton_simulated_temps.npz``. Many of the places that are predicted lie together, under clouds. Rows are read in
+random order, in chunks; the first of 2,048 fixes what is fixed. Intervals are of 95 %. The exact Gaussian process has
+the smoothness of the greatest evidence on 1,000 random rows, is tuned on these, and fitted to 2,000. The std of
+neighbours and of boosting is that of out-of-fold residuals, whose five fits count.
 """
 
 from __future__ import annotations
