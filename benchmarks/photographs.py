@@ -33,38 +33,31 @@ def models() -> dict[str, BaseEstimator]:
     }
 
 
-def panels(image: np.ndarray, results: dict[float, tuple[np.ndarray, Completion]]) -> dict[str, np.ndarray]:
-    """Pictures by title: for every fraction what was read, mean and std; and the whole."""
-    pictures = {}
-    for fraction, (read, result) in results.items():
-        seen = np.where(np.isin(np.arange(image[..., 0].size), read).reshape(image.shape[:2])[..., None], image, 1.0)
-        pictures[f"{fraction:.0%} read"] = seen
-        pictures[f"mean from {fraction:.0%}"] = rows_to_pixels(result.mean, image.shape).clip(0, 1)
-        pictures[f"std from {fraction:.0%}"] = result.std.mean(axis=1).reshape(image.shape[:2])
-    return {**pictures, "truth": image}
-
-
-def draw(photographs: dict[str, dict[str, np.ndarray]]) -> None:
-    """A row for each photograph."""
-    n_columns = len(next(iter(photographs.values())))
-    picture, axes = figure(len(photographs), n_columns, figsize=(2.6 * n_columns, 2.1 * len(photographs) + 0.4))
-    for line, pictures in zip(axes, photographs.values(), strict=True):
-        for ax, (title, pixels) in zip(line, pictures.items(), strict=True):
-            ax.imshow(pixels, cmap="magma", vmin=0.0, vmax=0.2)  # both are of the std alone, which has no colours
+def draw(results: dict[tuple[str, float], tuple[np.ndarray, Completion]]) -> None:
+    """For every photograph and fraction what was read, mean, std and truth."""
+    picture, axes = figure(len(results), 4, figsize=(11.5, 2 * len(results)))
+    for line, ((photograph, fraction), (read, result)) in zip(axes, results.items(), strict=True):
+        image = load_sample_image(photograph)
+        height, width, _ = image.shape
+        column, row = read % width, read // width
+        line[0].scatter(column, row, c=image[row, column] / 255.0, s=0.01 / fraction, marker="s", linewidths=0)
+        line[0].set(xlim=(0, width), ylim=(height, 0), aspect="equal", ylabel=f"{fraction:.0%}")
+        line[1].imshow(rows_to_pixels(result.mean, image.shape).clip(0, 1))
+        line[2].imshow(result.std.mean(axis=1).reshape(height, width), cmap="magma", vmin=0.0, vmax=0.2)
+        line[3].imshow(image)
+        for ax in line:
             ax.set(xticks=[], yticks=[])
-            if line is axes[0]:
-                ax.set_title(title, fontsize=10)
-    picture.suptitle(f"{DRAWN}; std from 0 (black) to 0.2")
-    picture.savefig(RESULTS / "photographs.png", dpi=60)
+    for ax, title in zip(axes[0], ("pixels read", "mean", "std, from 0 (black) to 0.2", "truth"), strict=True):
+        ax.set_title(title)
+    picture.suptitle(DRAWN)
+    picture.savefig(RESULTS / "photographs.png", dpi=75)
 
 
 def main() -> None:
     rows, drawn = [], {}
     for photograph in PHOTOGRAPHS:
-        image = load_sample_image(photograph) / 255.0
-        X, y = pixels_to_rows(image)
+        X, y = pixels_to_rows(load_sample_image(photograph))
         order = np.random.default_rng(0).permutation(len(X))
-        results = {}
         for fraction in FRACTIONS:
             read, unread = np.split(order, [round(fraction * len(X))])
             for name, model in tqdm(models().items(), desc=f"{photograph}, {fraction:.0%}"):
@@ -83,8 +76,7 @@ def main() -> None:
                     }
                 )
                 if name == DRAWN:
-                    results[fraction] = read, result
-        drawn[photograph] = panels(image, results)
+                    drawn[photograph, fraction] = read, result
     write("photographs", rows)
     draw(drawn)
 
