@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 # Rows in one call of the attention kernel: keys and values of more leave the cache.
 READ_ROWS = 1024
-QUERY_ROWS = 2048
+QUERY_ROWS = 1024
 
 
 class Network:

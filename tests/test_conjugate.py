@@ -89,6 +89,30 @@ def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
     torch.testing.assert_close((second - distribution.mean**2).sqrt(), distribution.stddev)
 
 
+@pytest.mark.parametrize("kernel", ["learned", "matern52"])
+def test_every_regression_is_what_it_would_be_alone(kernel):
+    memory, (x, y), (x_target, _) = make(n_regressions=4, kernel=kernel), rows(40), rows(5, seed=1)
+    b, count = basis(memory, 15 if kernel == "matern52" else 0), torch.full((3,), 40.0)
+    with torch.no_grad():
+        sums = memory.read(x, y, b)
+        posterior = memory.posterior(sums, count)
+        parts, (psi, _) = memory.parts(x_target, posterior, b), memory.features(x_target, b)
+    assert posterior.root.shape[1] == (1 if kernel == "matern52" else 4)
+    shape, rate, evidence = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().detach(), torch.empty(3, 4)
+    for k in range(4):
+        prior = torch.diag_embed(memory.log_tau[k].detach().exp().square())
+        covariance = torch.linalg.inv(sums.a + torch.linalg.inv(prior))
+        coefficients = covariance @ sums.b
+        torch.testing.assert_close(posterior.coefficients[:, k], coefficients, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(parts.means[:, k], psi @ coefficients, rtol=1e-6, atol=1e-8)
+        signal = (psi @ covariance @ psi.mT).diagonal(dim1=1, dim2=2)
+        torch.testing.assert_close(parts.signal[:, k], signal, rtol=1e-6, atol=1e-8)
+        fit = 0.5 * (sums.c - (sums.b * coefficients).sum(1))[:, 0]
+        determinant = torch.linalg.slogdet(torch.eye(24) + prior @ sums.a).logabsdet
+        evidence[:, k] = shape * rate[k].log() - (shape + 20) * (rate[k] + fit).log() - 0.5 * determinant
+    torch.testing.assert_close(posterior.probability[..., 0], evidence.double().softmax(1), rtol=1e-5, atol=1e-8)
+
+
 def test_targets_share_the_features_and_nothing_else():
     memory, (x, y) = make(n_regressions=2, dim_y=2), rows(10, dim_y=2)
     (x_target, _) = rows(4, seed=1)
@@ -146,9 +170,10 @@ def test_hints_tell_where_targets_scatter():
     assert (loud / quiet > 3).all()
 
 
+@pytest.mark.parametrize("kernel", ["learned", "matern52"])
 @pytest.mark.parametrize("case", ["duplicates", "collinear", "constant", "huge", "damaged"])
-def test_the_posterior_always_exists(case):
-    memory, (x, y), (x_target, _) = make(n_regressions=3), rows(50), rows(4, seed=1)
+def test_the_posterior_always_exists(case, kernel):
+    memory, (x, y), (x_target, _) = make(n_regressions=3, kernel=kernel), rows(50), rows(4, seed=1)
     if case == "duplicates":
         x = x[:, :1].expand(-1, 50, -1)
     elif case == "collinear":

@@ -33,11 +33,15 @@ class Sums(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """The K regressions given a context, and how likely each is."""
+    """The K regressions given a context, and how likely each is.
+
+    G is 1 if they share the root, and K if not.
+    """
 
     coefficients: Tensor  # posterior mean of the weights, (B, K, F, dy)
     squares: Tensor  # the same of a regression on y^2, mean of all K, (B, F, dy)
-    cholesky: Tensor  # L: the weights have covariance noise * tau L^-T L^-1 tau, (B, K, F, F)
+    root: Tensor  # R, and
+    shrinkage: Tensor  # s: the weights have covariance noise * R diag(s) R^T, (B, G, F, F) and (B, K or 1, F)
     noise: Tensor  # expected noise variance, (B, K, dy)
     probability: Tensor  # of each regression, (B, K, dy)
 
@@ -46,7 +50,8 @@ class Parts(NamedTuple):
     """What each of the K regressions says of rows."""
 
     means: Tensor  # (B, K, M, dy)
-    white: Tensor  # W: their signals' covariances are noise W^T W, (B, K, F, M)
+    white: Tensor  # W: their signals' covariances are noise W diag(s) W^T, (B, G, M, F)
+    signal: Tensor  # their variances, relative to the noise's, (B, K, M)
     missing: Tensor  # variance that the features miss, relative to the noise's, (B or 1, M, 1)
     squares: Tensor  # the regression on y^2, (B, M, dy)
 
@@ -143,30 +148,53 @@ class ConjugateMemory(nn.Module):
         count : Tensor (B,)
             Sum of the row weights.
         """
-        tau = self._tau()
-        cholesky = _cholesky_of_one_plus(tau * sums.a.unsqueeze(1) * tau.mT)  # (B, K, F, F)
+        root, shrinkage, log_determinant = self._covariances(sums.a)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
-        white = _solve(cholesky, tau * moments, upper=False)  # (B, K, F, 2 dy)
-        coefficients, squares = (tau * _solve(cholesky.mT, white, upper=True)).chunk(2, dim=-1)
-        explained = white.chunk(2, dim=-1)[0].square().sum(-2)
+        white = torch.einsum("bkfg,bkfn->bkgn", root, moments)  # (B, G, F, 2 dy)
+        shrunk = shrinkage.unsqueeze(-1) * white  # (B, K, F, 2 dy)
+        coefficients, squares = torch.einsum("bkfg,bkgn->bkfn", root, shrunk).chunk(2, dim=-1)
+        explained = (white * shrunk).chunk(2, dim=-1)[0].sum(-2)
         unexplained = (sums.c.unsqueeze(1) - explained).clamp(min=0.0)  # (B, K, dy)
 
         prior_shape, prior_rate = 1 + self.log_shape.double().exp(), self.log_rate.double().exp().view(1, -1, 1)
         shape = prior_shape + 0.5 * count.double().view(-1, 1, 1)  # (B, 1, 1)
         rate = prior_rate + 0.5 * unexplained  # (B, K, dy)
-        log_determinant = 2 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)  # (B, K, 1)
         evidence = prior_shape * prior_rate.log() - shape * rate.log() - 0.5 * log_determinant
         probability = evidence.softmax(1)
         mean_squares = (probability.unsqueeze(2) * squares).sum(1)
-        return Posterior(coefficients, mean_squares, cholesky, rate / (shape - 1), probability)
+        return Posterior(coefficients, mean_squares, root, shrinkage, rate / (shape - 1), probability)
+
+    def _covariances(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Root and shrinkage of a `Posterior`, and log-determinants of 1 + tau a tau, (B, K, 1).
+
+        The priors of `MaternFeatures` are multiples of one, and one
+        eigendecomposition serves all regressions. Its gradient does not exist
+        where eigenvalues coincide, so learned ones have a factor each.
+        """
+        log_tau = self.log_tau.double()
+        if isinstance(self.embed, MaternFeatures):
+            log_common = log_tau.mean(0)
+            inverse_ratio = (-2 * (log_tau - log_common).mean(1, keepdim=True)).exp()  # (K, 1)
+            tau = log_common.exp().unsqueeze(-1)
+            eigenvalues, vectors = torch.linalg.eigh(tau * a * tau.mT)
+            precision = inverse_ratio + eigenvalues.clamp(min=0.0).unsqueeze(1)  # (B, K, F)
+            log_determinant = (precision / inverse_ratio).log().sum(-1, keepdim=True)
+            return (tau * vectors).unsqueeze(1), 1 / precision, log_determinant
+        tau = log_tau.exp()
+        cholesky = _cholesky_of_one_plus(tau.unsqueeze(-1) * a.unsqueeze(1) * tau.unsqueeze(-2))  # (B, K, F, F)
+        log_determinant = 2 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+        root = torch.linalg.solve_triangular(cholesky, torch.diag_embed(tau), upper=False).mT
+        return root, torch.ones_like(root[:, :1, 0]), log_determinant
 
     def parts(self, x: Tensor, posterior: Posterior, basis: Basis) -> Parts:
         """What each regression says of rows, (B or 1, M, dx)."""
         features, missing = self.features(x, basis)
         psi = features.unsqueeze(1)  # (B, 1, M, F)
-        scaled = self._tau() * psi.mT  # (B, K, F, M)
-        white = torch.linalg.solve_triangular(posterior.cholesky, scaled, upper=False)
-        return Parts(psi @ posterior.coefficients, white, missing, features @ posterior.squares)
+        means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
+        white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)
+        signal = torch.einsum("bkmf,bkf->bkm", white.square(), posterior.shrinkage)
+        squares = torch.einsum("bmf,bfd->bmd", features, posterior.squares)
+        return Parts(means, white, signal, missing, squares)
 
     def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
@@ -176,9 +204,8 @@ class ConjugateMemory(nn.Module):
 
         Normal of (B, M, dy), and hints (B, M, n_hints).
         """
-        means, white = parts.means, parts.white
-        missing = parts.missing.unsqueeze(1)  # (B, 1, M, 1)
-        variances = (1 + missing + white.square().sum(-2).unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
+        means, missing = parts.means, parts.missing.unsqueeze(1)  # (B, K, M, dy), (B, 1, M, 1)
+        variances = (1 + missing + parts.signal.unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
         spread = means - mean.unsqueeze(1)
@@ -207,37 +234,23 @@ class ConjugateMemory(nn.Module):
 
         Its diagonal holds the squares of the standard deviations of `mixture`.
         """
-        means, white = parts.means, parts.white
-        probability = posterior.probability  # (B, K, dy)
+        means, probability = parts.means, posterior.probability  # (B, K, M, dy), (B, K, dy)
         spread = means - (probability.unsqueeze(2) * means).sum(1, keepdim=True)
         total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
         common = _signal(basis) * self.embed.missing_covariance(x.to(self.log_tau.dtype), basis)
         common.diagonal(dim1=1, dim2=2).copy_(1 + parts.missing.squeeze(-1))
         weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
-        for k in range(white.shape[1]):  # one by one: K matrices of all pairs of rows would be large
-            total = total + weight[:, k] * (common + white[:, k].mT @ white[:, k]).unsqueeze(1)
+        # One by one: K matrices of all pairs of rows would be large.
+        for k in range(means.shape[1]):
+            white = parts.white[:, k % parts.white.shape[1]]
+            shrinkage = posterior.shrinkage[:, k % posterior.shrinkage.shape[1]].unsqueeze(1)
+            total = total + weight[:, k] * (common + (shrinkage * white) @ white.mT).unsqueeze(1)
         return total
-
-    def _tau(self) -> Tensor:
-        """Prior standard deviations of the weights in units of the noise's, (K, F, 1)."""
-        return self.log_tau.double().exp().unsqueeze(-1)
 
 
 def _signal(basis: Basis) -> Tensor:
     """Variance of the signal relative to the noise's, bounded, (B, 1, 1)."""
     return basis.ratio.double().clamp(max=MAX_RATIO).square().view(-1, 1, 1)
-
-
-def _solve(triangle: Tensor, b: Tensor, upper: bool) -> Tensor:
-    """Solution for right-hand sides (B, K, F, n) of triangles (B or 1, K, F, F).
-
-    One triangle for all of the batch is not copied for each: the batch becomes columns.
-    """
-    if len(triangle) == len(b):
-        return torch.linalg.solve_triangular(triangle, b, upper=upper)
-    columns = b.permute(1, 2, 0, 3)  # (K, F, B, n)
-    solution = torch.linalg.solve_triangular(triangle[0], columns.flatten(2), upper=upper)
-    return solution.view(columns.shape).permute(2, 0, 1, 3)
 
 
 def _cholesky_of_one_plus(a: Tensor) -> Tensor:
