@@ -33,7 +33,7 @@ def predict(memory, x, y, x_target, log_weight=None, n_points=0):
     with torch.no_grad():
         count = torch.full((len(y),), float(x.shape[1]) if log_weight is None else log_weight.exp().sum().item())
         b = basis(memory, n_points)
-        posterior = memory.posterior(memory.read(x, y, b, log_weight), count)
+        posterior = memory.posterior(memory.read(x, y, b, log_weight), count, b)
         return memory.mixture(memory.parts(x_target, posterior, b), posterior)
 
 
@@ -64,7 +64,7 @@ def test_one_regression_is_a_gaussian_process_of_unknown_noise(n):
 def test_evidence_decides_between_regressions():
     memory, (x, y) = make(n_regressions=3), rows(30)
     with torch.no_grad():
-        posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 30.0))
+        posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 30.0), basis(memory))
         shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp()
     log_density = np.empty((3, 3))
     for i in range(3):
@@ -78,7 +78,7 @@ def test_evidence_decides_between_regressions():
 def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
     memory, (x, y), (x_target, _) = make(n_regressions=3), rows(6), rows(5, seed=1)
     with torch.no_grad():
-        posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 6.0))
+        posterior = memory.posterior(memory.read(x, y, basis(memory)), torch.full((3,), 6.0), basis(memory))
         distribution, hints = memory.mixture(memory.parts(x_target, posterior, basis(memory)), posterior)
     assert hints.shape == (3, 5, memory.n_hints)
     mean, log_std = hints[..., :1], hints[..., 1:2]
@@ -93,9 +93,10 @@ def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
 def test_every_regression_is_what_it_would_be_alone(kernel):
     memory, (x, y), (x_target, _) = make(n_regressions=4, kernel=kernel), rows(40), rows(5, seed=1)
     b, count = basis(memory, 15 if kernel == "matern52" else 0), torch.full((3,), 40.0)
+    b = b._replace(ratio=torch.full((3,), 100.0))  # so none is ruled out
     with torch.no_grad():
         sums = memory.read(x, y, b)
-        posterior = memory.posterior(sums, count)
+        posterior = memory.posterior(sums, count, b)
         parts, (psi, _) = memory.parts(x_target, posterior, b), memory.features(x_target, b)
     assert posterior.root.shape[1] == (1 if kernel == "matern52" else 4)
     shape, rate, evidence = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().detach(), torch.empty(3, 4)
@@ -111,6 +112,26 @@ def test_every_regression_is_what_it_would_be_alone(kernel):
         determinant = torch.linalg.slogdet(torch.eye(24) + prior @ sums.a).logabsdet
         evidence[:, k] = shape * rate[k].log() - (shape + 20) * (rate[k] + fit).log() - 0.5 * determinant
     torch.testing.assert_close(posterior.probability[..., 0], evidence.double().softmax(1), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 3), (2.0, 2), (1e-3, 1)])
+def test_signal_to_noise_is_at_most_a_multiple_of_what_was_fitted(ratio, n_possible):
+    """Ratios are 3.0, 4.9, 8.2, 13.5 and so on, and the smallest is always possible."""
+    memory, (x, y) = make(n_regressions=8, kernel="matern52"), rows(20)
+    b = basis(memory, 15)._replace(ratio=torch.full((3,), ratio))
+    with torch.no_grad():
+        probability = memory.posterior(memory.read(x, y, b), torch.full((3,), 20.0), b).probability[..., 0]
+    assert (probability[:, :n_possible] > 0).all()
+    assert (probability[:, n_possible:] == 0).all()
+    torch.testing.assert_close(probability.sum(1), torch.ones(3, dtype=torch.float64))
+
+
+def test_without_points_no_ratio_is_ruled_out():
+    memory, (x, y) = make(n_regressions=8, kernel="matern52"), rows(20)
+    b = basis(memory)._replace(ratio=torch.full((3,), 1e-3))
+    with torch.no_grad():
+        probability = memory.posterior(memory.read(x, y, b), torch.full((3,), 20.0), b).probability
+    assert (probability > 0).all()
 
 
 def test_targets_share_the_features_and_nothing_else():
@@ -186,7 +207,7 @@ def test_the_posterior_always_exists(case, kernel):
             sums, count = Sums(*(1e9 * t for t in sums)), 1e9 * count
         elif case == "damaged":  # as rounding leaves it after subtractions
             sums = sums._replace(a=sums.a - 1e-6 * torch.eye(24) * sums.a.diagonal(dim1=1, dim2=2).amax())
-        posterior = memory.posterior(sums, count)
+        posterior = memory.posterior(sums, count, basis(memory))
         distribution, hints = memory.mixture(memory.parts(x_target, posterior, basis(memory)), posterior)
     assert torch.isfinite(distribution.mean).all()
     assert (distribution.stddev > 0).all()

@@ -148,7 +148,7 @@ def test_a_fresh_network_predicts_what_its_memory_does(memory):
     with torch.no_grad():
         distribution = model(x, y, x_target, x[:, :9], torch.ones(2))
         basis = model.basis(x[:, :9], torch.ones(2))
-        posterior = model.memory.posterior(model.memory.read(x, y, basis), torch.full((2,), 20.0))
+        posterior = model.memory.posterior(model.memory.read(x, y, basis), torch.full((2,), 20.0), basis)
         start, _ = model.memory.mixture(model.memory.parts(x_target, posterior, basis), posterior)
     torch.testing.assert_close(distribution.mean, start.mean.float())
     torch.testing.assert_close(distribution.stddev, start.stddev.float() + model.config.min_std)

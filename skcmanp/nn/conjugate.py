@@ -19,6 +19,10 @@ from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
 # Signal to noise for the variance that features miss: more makes the rows at the points outweigh too many.
 MAX_RATIO = 4.0
 
+# Signal to noise may be this many times what was fitted to the first rows. Where features cannot follow a function,
+# ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
+MAX_GROWTH = 4.0
+
 # Local standard deviations are told relative to the mixture's, within a factor of exp of this.
 _LOG_LOCAL = 3.0
 
@@ -138,7 +142,7 @@ class ConjugateMemory(nn.Module):
         weighted = weight * psi
         return Sums(weighted.mT @ psi, weighted.mT @ y, (weight * y.square()).sum(1), weighted.mT @ y.square())
 
-    def posterior(self, sums: Sums, count: Tensor) -> Posterior:
+    def posterior(self, sums: Sums, count: Tensor, basis: Basis) -> Posterior:
         """The regressions given a context.
 
         Parameters
@@ -147,6 +151,7 @@ class ConjugateMemory(nn.Module):
             ``a`` may have one batch entry for all.
         count : Tensor (B,)
             Sum of the row weights.
+        basis : Basis
         """
         root, shrinkage, log_determinant = self._covariances(sums.a)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
@@ -160,6 +165,10 @@ class ConjugateMemory(nn.Module):
         shape = prior_shape + 0.5 * count.double().view(-1, 1, 1)  # (B, 1, 1)
         rate = prior_rate + 0.5 * unexplained  # (B, K, dy)
         evidence = prior_shape * prior_rate.log() - shape * rate.log() - 0.5 * log_determinant
+        if basis.points.shape[1]:  # else nothing was fitted
+            log_ratio = (self.log_tau - self.embed.log_prior(1)).mean(1).double()  # (K,)
+            largest = (MAX_GROWTH * basis.ratio.double()).log().clamp(min=log_ratio.min()).unsqueeze(-1)
+            evidence = evidence.masked_fill((log_ratio > largest).unsqueeze(-1), -math.inf)
         probability = evidence.softmax(1)
         mean_squares = (probability.unsqueeze(2) * squares).sum(1)
         return Posterior(coefficients, mean_squares, root, shrinkage, rate / (shape - 1), probability)

@@ -284,10 +284,13 @@ class CMANP(nn.Module):
         for i, (block, decoder) in enumerate(zip(self.blocks, self.decoders, strict=True)):
             latents = block(merge_heads(per_block[:, i]), latents)  # (B, L_I, D)
             keys_values.append(decoder.cross.keys_values(latents))
+        posterior = None
+        if self.memory is not None and sums is not None and basis is not None:
+            posterior = self.memory.posterior(sums, count, basis)
         return Memory(
             keys_values,
             coefficients=None if self.readout is None else self.readout(latents),
-            posterior=None if self.memory is None or sums is None else self.memory.posterior(sums, count),
+            posterior=posterior,
             basis=basis,
         )
 
