@@ -28,7 +28,7 @@ def shipped_checkpoints() -> dict[str, Path]:
     --------
     >>> from skcmanp import shipped_checkpoints
     >>> sorted(shipped_checkpoints())
-    ['field-2d', 'gp-1d', 'tabular']
+    ['field-2d', 'gp-1d', 'image-gray', 'tabular']
     """
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 

@@ -54,7 +54,7 @@ def test_weights_must_fit_the_configuration(model, tmp_path):
 
 def test_shipped_checkpoints_have_small_files_and_cards():
     shipped = shipped_checkpoints()
-    assert sorted(shipped) == ["field-2d", "gp-1d", "tabular"]
+    assert sorted(shipped) == ["field-2d", "gp-1d", "image-gray", "tabular"]
     for name, path in shipped.items():
         assert path.stat().st_size < 10_000_000
         card = load_checkpoint(path)[1]

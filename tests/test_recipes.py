@@ -86,7 +86,7 @@ def test_weights_to_start_from(tmp_path):
     assert recipe.config == load_checkpoint(recipe.start)[0].config
     assert load_recipe(write(tmp_path, TEXT)).start is None
     with pytest.raises(
-        FileNotFoundError, match=r"checkpoint 'gp-2d' is neither shipped \(field-2d, gp-1d, tabular\) nor"
+        FileNotFoundError, match=r"checkpoint 'gp-2d' is neither shipped \(field-2d, gp-1d, image-gray, tabular\) nor"
     ):
         load_recipe(write(tmp_path, text.replace("gp-1d", "gp-2d")))
     with pytest.raises(ValueError, match=r"checkpoint sets the whole model; leave out \['dim'\]"):
@@ -154,7 +154,7 @@ def test_image_recipes_are_the_papers(recipes, name, shape, max_rows, n_images):
     assert recipe.training.learning_rate_at(0) == pytest.approx(5e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("emnist", "celeba"))])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("emnist", "celeba", "image"))])
 def test_image_recipes_say_what_data_they_lack(tmp_path, name):
     path = shutil.copy(RECIPES / f"{name}.toml", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"neither a file nor a folder '.*data/(emnist|celeba)'"):
@@ -162,8 +162,8 @@ def test_image_recipes_say_what_data_they_lack(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", sorted(shipped_checkpoints()))
-def test_every_shipped_checkpoint_has_its_recipe(name):
-    recipe = load_recipe(RECIPES / f"{name}.toml")
+def test_every_shipped_checkpoint_has_its_recipe(recipes, name):
+    recipe = load_recipe(recipes / f"{name}.toml")
     model, card = load_checkpoint(shipped_checkpoints()[name])
     assert recipe.name == name
     assert model.config == recipe.config
