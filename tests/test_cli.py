@@ -33,7 +33,10 @@ def test_info_prints_a_card(capsys):
 
 def test_info_of_an_unknown_checkpoint(capsys):
     assert main(["info", "absent"]) == 2
-    assert "'absent' is not a shipped checkpoint; these are: field-2d, gp-1d, image-gray, tabular" in capsys.readouterr().err
+    assert (
+        "'absent' is not a shipped checkpoint; these are: field-2d, gp-1d, image-gray, tabular"
+        in capsys.readouterr().err
+    )
 
 
 def test_module_runs():
@@ -127,7 +130,10 @@ def test_evaluate_takes_files_and_recipes(tmp_path, model, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "absent"], "'absent' is neither a shipped checkpoint (field-2d, gp-1d, image-gray, tabular) nor a file"),
+        (
+            ["evaluate", "absent"],
+            "'absent' is neither a shipped checkpoint (field-2d, gp-1d, image-gray, tabular) nor a file",
+        ),
         (["train", "absent.toml"], "There is no recipe absent.toml"),
         (["train", "{recipe}", "--device", "gpu"], "device='gpu' must be"),
     ],

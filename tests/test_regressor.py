@@ -252,7 +252,10 @@ def test_later_chunks_must_look_like_the_first(table):
         ({"y_bounds": (0, np.nan)}, "y_bounds"),
         ({"n_jobs": 1.5}, "'n_jobs' parameter"),
         ({"checkpoint": 3}, "'checkpoint' parameter"),
-        ({"checkpoint": "tabluar"}, r"checkpoint='tabluar' is neither .* \['field-2d', 'gp-1d', 'image-gray', 'tabular'\]"),
+        (
+            {"checkpoint": "tabluar"},
+            r"checkpoint='tabluar' is neither .* \['field-2d', 'gp-1d', 'image-gray', 'tabular'\]",
+        ),
     ],
 )
 def test_bad_parameters_are_refused(table, parameters, message):
