@@ -23,16 +23,24 @@ from tqdm.auto import tqdm
 
 from skcmanp import CMANP
 from skcmanp.tasks import GPTasks, TaskBatch
-from skcmanp.training import EVALUATION_STEP, joint_log_likelihood, predict_jointly, task_generator
+from skcmanp.training import (
+    EVALUATION_STEP,
+    joint_log_likelihood,
+    log_likelihood,
+    predict_jointly,
+    task_generator,
+)
 
-# 46 targets are the most that a task has.
-BLOCK_SIZES = (1, 5, 10, 25, 46)
+# 46 targets are the most that a task has; 0 stands for every target by itself, which none of the others knows.
+BLOCK_SIZES = (0, 1, 5, 10, 25, 46)
 # Of the same targets, of a quarter of the tasks, for these sizes.
 N_ORDERS, ORDERED = 4, (5, 46)
 
 
 def by_blocks(model: CMANP, batch: TaskBatch, block_size: int) -> Tensor:
     """Joint log-likelihood per target of every task, of blocks that know those before, (B,)."""
+    if block_size == 0:
+        return log_likelihood(model(*batch.inputs), batch.y_target)
     total = torch.zeros(len(batch.x), dtype=torch.float64)
     x, y, x_target, y_target = batch[:4]
     for start in range(0, x_target.shape[1], block_size):
@@ -54,16 +62,18 @@ def draw(rows: list[dict], optimum: float, names: list[str]) -> None:
     """Joint log-likelihood and time per target against the size of blocks."""
     picture, (ax, ax_time) = figure(1, 2, figsize=(11, 4.5))
     for name in names:
-        own = [row for row in rows if row["model"] == name]
-        sizes = [row["block size"] for row in own]
-        ax.errorbar(sizes, [row["joint"] for row in own], [row["to optimum se"] for row in own], label=name, capsize=3)
-        ax_time.plot(sizes, [row["ms per target"] for row in own], label=name)
+        own = [row for row in rows if row["model"] == name and row["block size"] not in (0, "0")]
+        sizes, joint, error, ms = (
+            [float(row[key]) for row in own] for key in ("block size", "joint", "to optimum se", "ms per target")
+        )
+        ax.errorbar(sizes, joint, error, label=name, capsize=3)
+        ax_time.plot(sizes, ms, label=name)
     ax.axhline(optimum, color="black", linestyle=":", label="exact GP, integrated")
     ax.set(xlabel="targets in a block", ylabel="joint log-likelihood, nats per target")
     ax_time.set(xlabel="targets in a block", ylabel="ms per target, 16 tasks at once", yscale="log")
     for each in (ax, ax_time):
         each.set_xscale("log")
-        each.set_xticks(BLOCK_SIZES, map(str, BLOCK_SIZES))
+        each.set_xticks(BLOCK_SIZES[1:], map(str, BLOCK_SIZES[1:]))
         each.grid(alpha=0.3)
     ax.legend(fontsize=8)
     picture.savefig(RESULTS / "joint.png", dpi=120)
@@ -76,6 +86,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=60, help="of 16 evaluation tasks")
     parser.add_argument("--runs", type=Path, default=Path("runs/meta-regression"))
     parser.add_argument("--models", nargs="+", default=JOINT)
+    parser.add_argument("--sizes", type=int, nargs="+", default=BLOCK_SIZES, help="of blocks; others stay as they are")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with torch.enable_grad():
@@ -97,7 +108,7 @@ def main() -> None:
         optima["gp, true"].append(true_optimum(drawn).joint.mean().item())
         optima["gp, integrated"].append(integrated_optimum(tasks, drawn).joint.mean().item())
         for name, model in models.items():
-            for size in BLOCK_SIZES:
+            for size in arguments.sizes:
                 start = time.perf_counter()
                 values.setdefault((name, size), []).append(by_blocks(model, drawn.batch, size).mean().item())
                 seconds[name, size] = seconds.get((name, size), 0.0) + time.perf_counter() - start
@@ -127,8 +138,8 @@ def main() -> None:
         exact = {"model": name, "block size": "", "joint": float(np.mean(likelihoods))}
         exact |= {"joint se": standard_error(np.array(likelihoods)), "to optimum": float(gap.mean())}
         rows.append({**exact, "to optimum se": standard_error(gap), "std over orders": 0.0, "ms per target": ""})
-    write("joint", [{**row, "steps": arguments.steps, "tasks": arguments.batches * 16} for row in rows])
-    draw(rows, float(best.mean()), list(models))
+    rows = [{**row, "steps": arguments.steps, "tasks": arguments.batches * 16} for row in rows]
+    draw(write("joint", rows, keys=("model", "block size")), float(best.mean()), list(models))
 
 
 if __name__ == "__main__":
