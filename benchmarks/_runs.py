@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
-from skcmanp.nn.calibration import calibrate, sharpen
+from skcmanp.nn.calibration import sharpen
 from skcmanp.recipes import Recipe, load_recipe
 from skcmanp.tasks import GPTasks
 from skcmanp.tasks.gp import GPDraw
-from skcmanp.training import EVALUATION_STEP, TrainingLog, log_likelihood, task_generator
+from skcmanp.training import EVALUATION_STEP, TrainingLog, initialize, log_likelihood, task_generator
 
 META_REGRESSION = load_recipe(Path(__file__).parent.parent / "recipes" / "meta-regression.toml")
 MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
@@ -77,11 +77,10 @@ def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: A
     training: TrainingOptions = dataclasses.replace(recipe.training, **changes)
     torch.manual_seed(training.seed)
     model = MODELS[variant.model](dataclasses.replace(recipe.config, **variant.config))
-    if variant.initial == "all":
-        sharpen(model)
     if variant.initial != "torch" and isinstance(model, CMANP):
-        batches = [recipe.tasks.sample(training.batch_size, task_generator(-i)) for i in range(1, 17)]
-        calibrate(model, [(batch.x, batch.y) for batch in batches])
+        initialize(model, recipe.tasks, training.batch_size, latents=variant.initial == "all")
+    elif variant.initial == "all":
+        sharpen(model)
     if variant.start:
         weights = torch.load(runs / variant.start / "state.pt", weights_only=True)["model"]
         model.load_state_dict({**model.state_dict(), **weights})

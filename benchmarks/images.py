@@ -60,11 +60,12 @@ def likelihoods(models: dict[str, nn.Module], tasks: ImageTasks, n_batches: int,
     for i in tqdm(range(n_batches), desc=name):
         batch = tasks.sample(16, task_generator(EVALUATION_STEP + i))
         for model_name, model in models.items():
-            likelihood = log_likelihood(model(*batch.inputs), batch.y_target)
-            values.setdefault(model_name, []).append(likelihood.mean().item())
-            if model_name.endswith("-and"):
-                joint = joint_log_likelihood(predict_jointly(model, *batch.inputs)[1], batch.y_target)
-                values.setdefault(f"{model_name}, joint", []).append(joint.mean().item())
+            together = model_name.endswith("-and")
+            marginals, joint = predict_jointly(model, *batch.inputs) if together else (model(*batch.inputs), None)
+            values.setdefault(model_name, []).append(log_likelihood(marginals, batch.y_target).mean().item())
+            if joint is not None:
+                likelihood = joint_log_likelihood(joint, batch.y_target)
+                values.setdefault(f"{model_name}, joint", []).append(likelihood.mean().item())
     return {name: np.array(value) for name, value in values.items()}
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skcmanp.inspection.base import Array, default_name, one_target, predict_with_std
+from skcmanp.metrics.gaussian import half_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -306,7 +306,7 @@ class PredictionIntervalDisplay:
 
     def _bounds(self) -> list[tuple[str, Array, Array]]:
         """Label, lower and upper bounds of every interval."""
-        halves = [ndtri(0.5 + level / 2) * self.y_std for level in self.confidence]
+        halves = [half_width(level) * self.y_std for level in self.confidence]
         labels = [f"{100 * level:g} % interval" for level in self.confidence]
         return [(label, self.y_mean - h, self.y_mean + h) for label, h in zip(labels, halves, strict=True)]
 

@@ -132,7 +132,7 @@ def interval_coverage(
     0.5
     """
     z, _, weight = _standardized(y_true, y_mean, y_std, sample_weight)
-    return _average(np.abs(z) <= _quantile(confidence), weight, multioutput)
+    return _average(np.abs(z) <= half_width(confidence), weight, multioutput)
 
 
 def interval_score(
@@ -177,7 +177,7 @@ def interval_score(
     6.8412
     """
     z, std, weight = _standardized(y_true, y_mean, y_std, sample_weight)
-    half = _quantile(confidence)
+    half = half_width(confidence)
     outside = np.maximum(np.abs(z) - half, 0)
     return _average(std * (2 * half + 2 / (1 - confidence) * outside), weight, multioutput)
 
@@ -267,7 +267,7 @@ def calibration_error(
         raise ValueError(f"n_levels={n_levels!r} must be at least 1.")
     z, _, weight = _standardized(y_true, y_mean, y_std, sample_weight)
     levels = np.arange(1, n_levels + 1) / (n_levels + 1)
-    observed = [np.average(np.abs(z) <= _quantile(level), axis=0, weights=weight) for level in levels]
+    observed = [np.average(np.abs(z) <= half_width(level), axis=0, weights=weight) for level in levels]
     return _combine(np.abs(np.array(observed) - levels[:, None]).mean(axis=0), multioutput)
 
 
@@ -334,7 +334,7 @@ def _standardized(
     return (true - mean) / _positive(std), std, _weight(sample_weight, true)
 
 
-def _quantile(confidence: float) -> float:
+def half_width(confidence: float) -> float:
     """Half the width of the central interval of a standard normal distribution."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.9.")

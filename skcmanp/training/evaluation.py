@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,11 @@ def log_likelihood(distribution: Distribution, y: Tensor) -> Tensor:
     """Per task: sum over target dimensions, mean over targets, (B, M, dy) -> (B,)."""
     shape = distribution.batch_shape + distribution.event_shape  # (B, M, dy), or (B, M * dy) if joint
     return distribution.log_prob(y.reshape(shape)).reshape(len(y), -1).sum(1) / y.shape[1]
+
+
+def has_joint_head(model: nn.Module) -> TypeGuard[CMANP]:
+    """Whether it is a network whose predictions of all targets together are trained and evaluated."""
+    return isinstance(model, CMANP) and model.correlations is not None
 
 
 def predict_jointly(model: CMANP, *inputs: Tensor) -> tuple[Normal, MultivariateNormal]:
@@ -76,7 +81,7 @@ def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_
     pit = torch.zeros(10, dtype=torch.float64)
     for i in range(n_batches):
         batch = tasks.sample(batch_size, task_generator(EVALUATION_STEP + i)).to(device)
-        if isinstance(model, CMANP) and model.correlations is not None:
+        if has_joint_head(model):
             distribution, joint = predict_jointly(model, *batch.inputs)
             jointly.append(joint_log_likelihood(joint, batch.y_target).mean().item())
         else:

@@ -19,6 +19,7 @@ from skcmanp.progress import progress_bar
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
 from skcmanp.training.evaluation import (
     evaluate,
+    has_joint_head,
     joint_log_likelihood,
     log_likelihood,
     predict_jointly,
@@ -30,7 +31,7 @@ from skcmanp.training.signals import StopSignal
 from skcmanp.training.workers import Workers
 
 
-def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32) -> CMANP:
+def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32, *, latents: bool = True) -> CMANP:
     """Scale a fresh network's weights by what the tasks look like.
 
     Parameters
@@ -40,6 +41,8 @@ def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32) -> CMAN
     tasks : TaskGenerator
     batch_size : int, default=32
         Tasks in each of the 16 batches that are looked at.
+    latents : bool, default=True
+        Also scale attention to and among latents, not only that to rows.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32) -> CMAN
     """
     device = next(model.parameters()).device
     batches = (tasks.sample(batch_size, task_generator(-i)).to(device) for i in range(1, 17))
-    sharpen(model)
+    if latents:
+        sharpen(model)
     calibrate(model, [(batch.x, batch.y) for batch in batches])
     return model
 
@@ -170,7 +174,7 @@ class _Objective(nn.Module):
 
     def forward(self, y_target: Tensor, *inputs: Tensor) -> Tensor:
         with torch.autocast(y_target.device.type, torch.bfloat16, enabled=self.autocast):
-            if isinstance(self.model, CMANP) and self.model.correlations is not None:
+            if has_joint_head(self.model):
                 marginals, joint = predict_jointly(self.model, *inputs)
                 both = log_likelihood(marginals, y_target) + joint_log_likelihood(joint, y_target).to(y_target.dtype)
                 return -both.mean() / 2
