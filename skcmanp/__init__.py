@@ -10,6 +10,7 @@ From a call of the estimator downwards::
     context      ContextState: what has been read of which network, and its bytes
     summary      the statistics of rows, and their algebra
     scaling      what the first data fixes, with relevance and points
+    early        the first rows of a stream, until there are enough to fix it by
     images       pictures as rows
     metrics      NLL, CRPS, intervals and calibration of any regressor with std; scorers
     streaming    arrays, tables and files in batches; learns from them, scores each first

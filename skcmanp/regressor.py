@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.early import EarlyRows
 from skcmanp.inference import Network
 from skcmanp.joint import BLOCK_SIZE, draw, log_density
 from skcmanp.nn.config import CMANPConfig
@@ -48,19 +49,20 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         one by the number of features.
     standardize : bool, default=True
         Centre and scale X and y by the weighted moments of the first data
-        seen, frozen afterwards. With False, only bounds scale.
+        seen: those that `fit` is given, or the first rows that `partial_fit`
+        reads, up to 1,000; frozen afterwards. With False, only bounds scale.
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
         whether to fit these to the first data seen (to 512 rows of it at most),
         and to choose points among them (among 2,048 rows) that its memory is
         made of; frozen afterwards. Targets share both. It takes up to a second
         or two, and gains the more, the more typical the first data are of
-        all: start a stream with a thousand rows if you have them. "auto" does
-        so unless bounds are declared or nothing is standardised.
+        all. "auto" does so unless bounds are declared or nothing is
+        standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
-        instead of the first data, so that even a stream that starts with
-        single rows is independent of their order.
+        instead of the first data, so that even the first rows of a stream may
+        come in any order.
     chunk_size : int, default=8192
         Rows read at once. It bounds the memory of `fit`, `partial_fit` and
         `predict`, and does not change results.
@@ -127,6 +129,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     n_features_in_: int
     feature_names_in_: NDArray
     _y_is_1d: bool
+    _early: EarlyRows | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "checkpoint": [str, os.PathLike, CMANP],
@@ -196,14 +199,18 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             checkpoint knows. The estimator stays as it was.
         """
         with restored_on_error(self):
-            return self._absorb(X, y, sample_weight, first=True)
+            self._absorb(X, y, sample_weight, first=True)
+            self._early = None
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Read more rows, at constant cost per row.
 
-        The first call fixes the scaling; give it a chunk that is typical of
-        what follows, or declare `x_bounds` and `y_bounds`.
+        What the first data fix is fitted anew whenever they have doubled, until
+        there are 1,000 rows, which are kept as long. From then on, after `fit`,
+        `merge` or `forget`, and with declared bounds it is frozen. Let the first
+        rows be typical of what follows.
 
         Parameters
         ----------
@@ -248,6 +255,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         summary, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)
         self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
+        self._early = None
         return self
 
     def merge(self, other: CMANPRegressor | ContextState) -> Self:
@@ -277,6 +285,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise TypeError(f"other must be a CMANPRegressor or a ContextState, not {type(other).__name__}.")
         if hasattr(self, "context_"):
             self.context_ = self.context_.merge(state)
+            self._early = None
             return self
         checkpoint = resolve_checkpoint(self.checkpoint, len(state.scaling.x_centre))
         if checkpoint.fingerprint != state.fingerprint:
@@ -314,6 +323,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma={gamma!r} must be between 0 and 1.")
         self.context_ = self.context_.decay(float(gamma))
+        self._early = None if self._early is None else self._early.decayed(float(gamma))
         return self
 
     @property
@@ -322,12 +332,24 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _absorb(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool) -> Self:
         rows = self._validate_rows(X, y, sample_weight, first)
-        summary, scaling = self._read(*rows, None if first else self.context_.scaling)
+        early = self._early
         if first:
+            early = EarlyRows(*rows)
+        elif early is not None:
+            early = early.extended(*rows)
+        if early is not None and early.is_due:
+            summary, scaling = self._read(early.X, early.y, early.weight, None)
             self.context_ = ContextState(self.checkpoint_.name, self.checkpoint_.fingerprint, scaling, summary)
+            early = early.fitted() if self._scaled_by_rows() else None
         else:
+            summary, _ = self._read(*rows, self.context_.scaling)
             self.context_ = self.context_.absorb(summary)
+        self._early = early
         return self
+
+    def _scaled_by_rows(self) -> bool:
+        """Whether the first data fix anything that is not declared."""
+        return self.adapt is True or (self.standardize and (self.x_bounds is None or self.y_bounds is None))
 
     def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Scaling | None) -> tuple[Summary, Scaling]:
         """Statistics of validated rows; scaled by their own moments if `scaling` is None."""

@@ -1,0 +1,64 @@
+"""Real streams from their very first rows: what a beginning without typical rows costs.
+
+Rows come in time order, 10 at a time up to 1,000 rows and 100 at a time from there on, and are predicted, scored and
+learned: ``python benchmarks/beginnings.py --streams FOLDER``, with the folder of the streams' parquet files. Three
+estimators differ in the rows by which scale, length-scales and points are fixed: the first 10, all so far until there
+are 1,000, as `partial_fit` does, or 1,000 at once, before which there are no predictions. NLL in nats per row, in the
+target's own units.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from _report import write
+from _streams import STREAMS, load
+from tqdm.auto import tqdm
+
+from skcmanp import CMANPRegressor
+from skcmanp.early import ENOUGH
+from skcmanp.metrics import gaussian_nll
+
+FIRST, CHUNK, LATE_CHUNK, END = 10, 10, 100, 5000
+PARTS = {"to 100": (FIRST, 100), "to 1,000": (100, ENOUGH), "to 5,000": (ENOUGH, END)}
+
+
+def run(X: np.ndarray, y: np.ndarray, first: int, frozen: bool, name: str) -> dict[str, float]:
+    """RMSE and NLL by number of rows read, of an estimator that begins with so many rows."""
+    regressor = CMANPRegressor()
+    (regressor.fit if frozen else regressor.partial_fit)(X[:first], y[:first])
+    means, stds = np.full((2, len(y)), np.nan)
+    starts = [*range(first, ENOUGH, CHUNK), *range(ENOUGH, len(y), LATE_CHUNK)]
+    for start, end in tqdm(list(zip(starts, [*starts[1:], len(y)], strict=True)), desc=name):
+        rows = slice(start, end)
+        means[rows], stds[rows] = regressor.predict(X[rows], return_std=True)
+        regressor.partial_fit(X[rows], y[rows])
+    scores = {}
+    for part, (low, high) in PARTS.items():
+        rows = slice(low, high)
+        known = low >= first
+        scores[f"nll {part}"] = float(gaussian_nll(y[rows], means[rows], stds[rows])) if known else ""
+        scores[f"rmse {part}"] = float(np.square(y[rows] - means[rows]).mean() ** 0.5) if known else ""
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=Path, required=True)
+    folder = parser.parse_args().streams
+    results = []
+    for stream in STREAMS:
+        X, y = (part[:END] for part in load(folder, stream))
+        for name, first, frozen in (
+            ("first 10 rows", FIRST, True),
+            ("rows so far, until 1,000", FIRST, False),
+            ("first 1,000 rows", ENOUGH, True),
+        ):
+            results.append({"stream": stream, "fixed by": name, **run(X, y, first, frozen, f"{stream}, {name}")})
+    write("beginnings", results)
+
+
+if __name__ == "__main__":
+    main()

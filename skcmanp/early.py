@@ -1,0 +1,61 @@
+"""The first rows of a stream, kept until there are enough to fix the scaling by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Length-scales are fitted to 512 rows at most, and with a thousand they hardly change any more.
+ENOUGH = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class EarlyRows:
+    """Rows as they were given, and to how many of them the scaling was fitted last.
+
+    A stream may start with a single row, which says nothing of what is typical.
+    So what the first data fix is fitted anew whenever they have doubled, which
+    keeps the cost per row constant, and for the last time once they are enough.
+
+    Parameters
+    ----------
+    X : ndarray (n, d)
+    y : ndarray (n, t)
+    weight : ndarray (n,), optional
+    n_fitted : int, default=0
+    """
+
+    X: NDArray
+    y: NDArray
+    weight: Array | None
+    n_fitted: int = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to fit the scaling to these rows now."""
+        return len(self.X) >= min(2 * self.n_fitted, ENOUGH)
+
+    def fitted(self) -> EarlyRows | None:
+        """After the scaling was fitted to these rows: a copy of them, or None if they were enough."""
+        if len(self.X) >= ENOUGH:
+            return None
+        weight = None if self.weight is None else self.weight.copy()
+        return EarlyRows(self.X.copy(), self.y.copy(), weight, n_fitted=len(self.X))
+
+    def extended(self, X: NDArray, y: NDArray, weight: Array | None) -> EarlyRows:
+        """With further rows."""
+        joined = None
+        if self.weight is not None or weight is not None:
+            parts = zip((self.weight, weight), (self.X, X), strict=True)
+            joined = np.concatenate([np.ones(len(rows)) if w is None else w for w, rows in parts])
+        return replace(self, X=np.concatenate([self.X, X]), y=np.concatenate([self.y, y]), weight=joined)
+
+    def decayed(self, gamma: float) -> EarlyRows | None:
+        """With weights multiplied by `gamma`; none are left of 0."""
+        if not gamma:
+            return None
+        return replace(self, weight=gamma * (np.ones(len(self.X)) if self.weight is None else self.weight))
