@@ -88,16 +88,21 @@ def likelihoods(
 
 
 def draw(rows: list[dict]) -> None:
-    """Log-likelihood against the number of context pixels."""
+    """Log-likelihood against the number of context pixels.
+
+    Heads leave marginals as they are, so only their joint densities are drawn. The axis ends where one falls far below.
+    """
+    drawn = [row for row in rows if not row["model"].endswith("-and") and BLOCKS not in row["model"]]
     picture, axes = figure(1, 2, figsize=(11, 4.5), sharey=True)
     for ax, classes in zip(axes, ("seen", "unseen"), strict=True):
-        for row in rows:
+        for row in drawn:
             wide = 2.5 if row["model"].startswith("cmanp") else 1.2
-            ax.plot(CONTEXT_PIXELS, [row[f"{classes} {n}"] for n in CONTEXT_PIXELS], label=row["model"], linewidth=wide)
+            curve = [float(row[f"{classes} {n}"]) for n in CONTEXT_PIXELS]
+            ax.plot(CONTEXT_PIXELS, curve, label=row["model"], linewidth=wide)
         ax.set(xlabel="context pixels of 784", title={"seen": "other digits", "unseen": "letters"}[classes])
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel("log-likelihood, nats per pixel")
-    axes[0].legend(fontsize=8)
+    axes[0].set(ylabel="log-likelihood, nats per pixel", ylim=(-0.2, 1.5))
+    axes[0].legend(fontsize=8, ncols=2)
     picture.savefig(RESULTS / "images.png", dpi=120)
 
 
@@ -108,7 +113,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batches", type=int, default=100, help="of 16 evaluation tasks")
     parser.add_argument("--runs", type=Path, default=Path("runs/images"))
-    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--models", nargs="+", help="only these; the results of others stay as they are")
     arguments = parser.parse_args()
 
     digits = read_images(arguments.folder / "emnist_digits_train.npz")
@@ -145,8 +150,7 @@ def main() -> None:
         row["published seen"], row["published unseen"] = PUBLISHED.get(model, ("", ""))
     columns = max(rows.values(), key=len)
     complete = [{column: row.get(column, "") for column in columns} for row in rows.values()]
-    write("images", complete)
-    draw([row for row in complete if BLOCKS not in row["model"]])
+    draw(write("images", complete, keys=("model",)))
 
 
 if __name__ == "__main__":
