@@ -1,7 +1,8 @@
 """The papers' image completion: CMANP and its peers on EMNIST digits, and on letters that they never saw.
 
 Trains every model for ``--steps`` steps on pixels of the same digits, then evaluates all on the same pixels of
-other digits and of letters, by number of context pixels. A run that was stopped goes on.
+other digits and of letters, by number of context pixels. Networks with a not-diagonal head also predict all pixels
+together, and in blocks that know the true pixels of those before. A run that was stopped goes on.
 ``python benchmarks/images.py FOLDER``, with ``emnist_digits_train.npz`` and ``emnist_letters_dev.npz``.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _blocks import by_blocks
 from _report import RESULTS, figure, standard_error, write
 from _runs import HEAD_ONLY, OURS, Variant, train
 from peers.joint import RANK
@@ -45,17 +47,30 @@ VARIANTS = [
     Variant("cmanp-fourier", "cmanp", FOURIER, initial="all"),
     Variant("cmanp-memory", "cmanp", MEMORY, initial="all"),
     Variant("memory-one-latent", "cmanp", {**MEMORY, "n_block_latents": 1, "n_input_latents": 1}, initial="all"),
-    # A not-diagonal head on it, for blocks of pixels.
+    # Not-diagonal heads on two of them, for blocks of pixels.
+    Variant("cmanp-and", "cmanp", {"joint_rank": RANK}, HEAD_ONLY, start="cmanp"),
     Variant("cmanp-memory-and", "cmanp", {**MEMORY, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-memory"),
 ]
 # Secondary sources: seen and unseen classes, after 200 epochs of all of EMNIST.
-PUBLISHED = {"tnp-d": (1.46, 1.31), "lbanp": (1.39, 1.17), "cmanp": (1.36, 1.09), "cmanp-memory-and": (1.48, 1.19)}
+BLOCK_SIZE = 5  # the papers' b_Q
+BLOCKS = f"blocks of {BLOCK_SIZE}"
+PUBLISHED = {
+    "tnp-d": (1.46, 1.31),
+    "lbanp": (1.39, 1.17),
+    "cmanp": (1.36, 1.09),
+    f"cmanp-and, {BLOCKS}": (1.48, 1.19),
+}
 CONTEXT_PIXELS = (10, 25, 50, 100, 150)
 N_TRAINING = 22_000
 
 
-def likelihoods(models: dict[str, nn.Module], tasks: ImageTasks, n_batches: int, name: str) -> dict[str, np.ndarray]:
-    """Log-likelihood of every evaluation batch of 16 tasks, of all models on the same tasks."""
+def likelihoods(
+    models: dict[str, nn.Module], tasks: ImageTasks, n_batches: int, name: str, blocks: bool
+) -> dict[str, np.ndarray]:
+    """Log-likelihood of every evaluation batch of 16 tasks, of all models on the same tasks.
+
+    With `blocks`, which are slow, also in these.
+    """
     values: dict[str, list[float]] = {}
     for i in tqdm(range(n_batches), desc=name):
         batch = tasks.sample(16, task_generator(EVALUATION_STEP + i))
@@ -66,20 +81,28 @@ def likelihoods(models: dict[str, nn.Module], tasks: ImageTasks, n_batches: int,
             if joint is not None:
                 likelihood = joint_log_likelihood(joint, batch.y_target)
                 values.setdefault(f"{model_name}, joint", []).append(likelihood.mean().item())
+                if blocks:
+                    likelihood = by_blocks(model, batch, BLOCK_SIZE)
+                    values.setdefault(f"{model_name}, {BLOCKS}", []).append(likelihood.mean().item())
     return {name: np.array(value) for name, value in values.items()}
 
 
 def draw(rows: list[dict]) -> None:
-    """Log-likelihood against the number of context pixels."""
+    """Log-likelihood against the number of context pixels.
+
+    Heads leave marginals as they are, so only their joint densities are drawn. The axis ends where one falls far below.
+    """
+    drawn = [row for row in rows if not row["model"].endswith("-and") and BLOCKS not in row["model"]]
     picture, axes = figure(1, 2, figsize=(11, 4.5), sharey=True)
     for ax, classes in zip(axes, ("seen", "unseen"), strict=True):
-        for row in rows:
+        for row in drawn:
             wide = 2.5 if row["model"].startswith("cmanp") else 1.2
-            ax.plot(CONTEXT_PIXELS, [row[f"{classes} {n}"] for n in CONTEXT_PIXELS], label=row["model"], linewidth=wide)
+            curve = [float(row[f"{classes} {n}"]) for n in CONTEXT_PIXELS]
+            ax.plot(CONTEXT_PIXELS, curve, label=row["model"], linewidth=wide)
         ax.set(xlabel="context pixels of 784", title={"seen": "other digits", "unseen": "letters"}[classes])
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel("log-likelihood, nats per pixel")
-    axes[0].legend(fontsize=8)
+    axes[0].set(ylabel="log-likelihood, nats per pixel", ylim=(-0.2, 1.5))
+    axes[0].legend(fontsize=8, ncols=2)
     picture.savefig(RESULTS / "images.png", dpi=120)
 
 
@@ -90,7 +113,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batches", type=int, default=100, help="of 16 evaluation tasks")
     parser.add_argument("--runs", type=Path, default=Path("runs/images"))
-    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--models", nargs="+", help="only these; the results of others stay as they are")
     arguments = parser.parse_args()
 
     digits = read_images(arguments.folder / "emnist_digits_train.npz")
@@ -108,10 +131,11 @@ def main() -> None:
     sets = {"seen": mixed[N_TRAINING:], "unseen": letters}
     rows: dict[str, dict] = {}
     for name, images in sets.items():
-        results = {"": likelihoods(models, ImageTasks(images), arguments.batches, name)}
+        results = {"": likelihoods(models, ImageTasks(images), arguments.batches, name, blocks=True)}
         for n in CONTEXT_PIXELS:
             fixed = ImageTasks(images, n_context=(n, n), min_target=200 - n)
-            results[f" {n}"] = likelihoods(models, fixed, arguments.batches // 4, f"{name}, {n} pixels")
+            description = f"{name}, {n} pixels"
+            results[f" {n}"] = likelihoods(models, fixed, arguments.batches // 4, description, blocks=False)
         for suffix, values in results.items():
             for model, value in values.items():
                 row = rows.setdefault(model, {"model": model})
@@ -123,9 +147,10 @@ def main() -> None:
         row["parameters"] = sum(p.numel() for p in models[model].parameters()) if trained else ""
         row["hours"] = round(runs[model][1][-1]["seconds"] / 3600, 2) if trained else ""
         row["steps"] = arguments.steps
-        row["published seen"], row["published unseen"] = PUBLISHED.get(model.removesuffix(", joint"), ("", ""))
-    write("images", list(rows.values()))
-    draw(list(rows.values()))
+        row["published seen"], row["published unseen"] = PUBLISHED.get(model, ("", ""))
+    columns = max(rows.values(), key=len)
+    complete = [{column: row.get(column, "") for column in columns} for row in rows.values()]
+    draw(write("images", complete, keys=("model",)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _blocks import by_blocks
 from _report import RESULTS, figure, standard_error, write
 from _runs import META_REGRESSION, train
 from meta_regression import JOINT, VARIANTS
@@ -21,35 +22,13 @@ from peers.oracle import integrated_optimum, true_optimum
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from skcmanp import CMANP
 from skcmanp.tasks import GPTasks, TaskBatch
-from skcmanp.training import (
-    EVALUATION_STEP,
-    joint_log_likelihood,
-    log_likelihood,
-    predict_jointly,
-    task_generator,
-)
+from skcmanp.training import EVALUATION_STEP, task_generator
 
 # 46 targets are the most that a task has; 0 stands for every target by itself, which none of the others knows.
 BLOCK_SIZES = (0, 1, 5, 10, 25, 46)
 # Of the same targets, of a quarter of the tasks, for these sizes.
 N_ORDERS, ORDERED = 4, (5, 46)
-
-
-def by_blocks(model: CMANP, batch: TaskBatch, block_size: int) -> Tensor:
-    """Joint log-likelihood per target of every task, of blocks that know those before, (B,)."""
-    if block_size == 0:
-        return log_likelihood(model(*batch.inputs), batch.y_target)
-    total = torch.zeros(len(batch.x), dtype=torch.float64)
-    x, y, x_target, y_target = batch[:4]
-    for start in range(0, x_target.shape[1], block_size):
-        rows = slice(start, start + block_size)
-        # Reading rows anew is absorbing them into a copy of the state, up to rounding.
-        known = torch.cat([x, x_target[:, :start]], dim=1), torch.cat([y, y_target[:, :start]], dim=1)
-        joint = predict_jointly(model, *known, x_target[:, rows])[1]
-        total += joint_log_likelihood(joint, y_target[:, rows]) * y_target[:, rows].shape[1]
-    return total / y_target.shape[1]
 
 
 def reordered(batch: TaskBatch, generator: torch.Generator) -> TaskBatch:

@@ -44,7 +44,8 @@ def print_character(character):
 # ----------------------------
 # The estimator reads pixels on, 40 at a time; nothing is standardised, because the
 # network was trained on places and greys as `pixels_to_rows` has them. Then all
-# pixels are predicted, and what was not known is scored.
+# pixels are predicted, and what was not known is scored. ``sample_y`` draws whole
+# pictures, all pixels of which are Gaussian together.
 characters = "2580RSk"
 rng = np.random.default_rng(0)
 pictures = []
@@ -52,19 +53,20 @@ for character in characters:
     image = print_character(character)
     X, y = pixels_to_rows(image)
     order = rng.permutation(len(X))
-    reg = CMANPRegressor("image-gray", standardize=False)
+    reg = CMANPRegressor("image-gray", standardize=False, target_block_size=len(X))
     stages = []
     for n in range(0, 160, 40):
         read, unread = order[n : n + 40], order[n + 40 :]
         reg.partial_fit(X[read], y[read])
         mean, std = reg.predict(X, return_std=True)
         scores = y[unread, 0], mean[unread].ravel(), std[unread].ravel()
-        stages.append((mean, std, gaussian_nll(*scores), interval_coverage(*scores)))
+        draws = reg.sample_y(X, n_samples=2, random_state=0)
+        stages.append((mean, std, draws, gaussian_nll(*scores), interval_coverage(*scores)))
     pictures.append((image, order, stages))
 
 print("pixels known, NLL and 90 % coverage of the others")
 for i, n in enumerate(range(40, 200, 40)):
-    nll, coverage = np.mean([stages[i][2:] for _, _, stages in pictures], axis=0)
+    nll, coverage = np.mean([stages[i][3:] for _, _, stages in pictures], axis=0)
     print(f"{n:12d} {nll:5.2f} {coverage:8.2f}")
 print(f"state: {reg.context_.nbytes:,} bytes")
 
@@ -73,20 +75,23 @@ print(f"state: {reg.context_.nbytes:,} bytes")
 # ---------------------
 # With 40 pixels there are strokes; with 160, a fifth, there are characters. The
 # standard deviation at 160 is large along edges, whose exact place the known pixels
-# leave open, and small where there is nothing but paper.
-titles = ["40 known", "mean", "160 known", "mean", "std", "truth"]
-figure, axes = plt.subplots(len(characters), 6, figsize=(7, 8.2), layout="constrained")
+# leave open, and small where there is nothing but paper. Draws have parts that are
+# white or black together, and disagree where the standard deviation is large. But a
+# Gaussian has no sharp edges: their strokes are speckled, as no printer prints them.
+titles = ["mean", "std", "a draw", "another"]
+figure, axes = plt.subplots(len(characters), 11, figsize=(11, 7.6), layout="constrained")
 for row, (image, order, stages) in zip(axes, pictures, strict=True):
     panels = []
-    for n, i in ((40, 0), (160, 3)):
+    for n, (mean, std, draws, *_) in ((40, stages[0]), (160, stages[3])):
         known = np.full(image.size, np.nan)
         known[order[:n]] = image.ravel()[order[:n]]
-        panels += [known.reshape(SHAPE), rows_to_pixels(stages[i][0], SHAPE)]
-    for ax, panel in zip(row, [*panels, stages[3][1].reshape(SHAPE), image], strict=True):
+        completions = [rows_to_pixels(values, SHAPE) for values in (mean, *draws.T)]
+        panels += [known.reshape(SHAPE), completions[0], std.reshape(SHAPE), *completions[1:]]
+    for i, (ax, panel) in enumerate(zip(row, [*panels, image], strict=True)):
         ax.set_facecolor("#9db8d9")
-        is_std = ax is row[4]
+        is_std = i in (2, 7)
         ax.imshow(panel, cmap="magma" if is_std else "gray", vmin=0, vmax=0.35 if is_std else 1)
         ax.set(xticks=[], yticks=[])
-for ax, title in zip(axes[0], titles, strict=True):
-    ax.set_title(title)
+for ax, title in zip(axes[0], ["40 known", *titles, "160 known", *titles, "truth"], strict=True):
+    ax.set_title(title, fontsize=9)
 plt.show()

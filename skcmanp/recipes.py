@@ -54,7 +54,7 @@ class Recipe:
         Those that it is evaluated on.
     training : TrainingOptions
     source : dict
-        The parsed TOML file.
+        The parsed TOML file, laid over those that it builds on.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Recipe:
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read and validate a recipe.
+    r"""Read and validate a recipe.
 
     Parameters
     ----------
@@ -89,23 +89,72 @@ def load_recipe(path: str | Path) -> Recipe:
           the conjugate memory is to be smaller while training, which is much
           cheaper.
 
-        Files are relative to the recipe's folder.
+        With a key ``base``, the file of another recipe, this one has all of the
+        other's but what it says itself: its tables are laid over the base's key
+        by key, lists within them replace lists. A base may have a base, and need
+        not be complete.
+
+        Files are relative to the recipe's folder, also those that its base has
+        under ``files`` and ``checkpoint``.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file, or none that it names.
     ValueError
-        If it is not TOML, or a key is missing or unknown.
+        If it is not TOML, a key is missing or unknown, or recipes are each
+        other's base.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skcmanp.recipes import load_recipe
+    >>> lines = '''
+    ... name = "lines"
+    ... description = "Straight lines"
+    ... limits = "Everything else"
+    ... [model]
+    ... dim = 32
+    ... n_blocks = 1
+    ... [tasks]
+    ... priors = [{ kind = "linear" }]
+    ... [training]
+    ... steps = 100
+    ... '''
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "lines.toml").write_text(lines)
+    ...     path = Path(folder, "deeper.toml")
+    ...     _ = path.write_text('base = "lines.toml"\nname = "deeper"\n[model]\nn_blocks = 2')
+    ...     recipe = load_recipe(path)
+    >>> recipe.name, recipe.config.dim, recipe.config.n_blocks, recipe.training.steps
+    ('deeper', 32, 2, 100)
     """
     path = Path(path)
+    return parse_recipe(_read(path), str(path), path.parent)
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe says, laid over its base, which is read with those that build on it `above`."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no recipe {path}.")
+        raise FileNotFoundError(f"There is no recipe {path}{f', the base of {above[-1]}' if above else ''}.")
+    if any(path.samefile(other) for other in above):
+        circle = " -> ".join(str(recipe) for recipe in (*above, path))
+        raise ValueError(f"{above[0]} is built on itself: {circle}; take base out of one of them.")
     try:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not a TOML file: {error}.") from error
-    return parse_recipe(source, str(path), path.parent)
+    base = source.pop("base", None)
+    if base is None:
+        return source
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: base={base!r} must be the file of a recipe.")
+    merged = _read(path.parent / base, (*above, path))
+    for key, value in source.items():
+        is_table = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merged[key] | value if is_table else value
+    return merged
 
 
 def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
@@ -114,7 +163,7 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
     Parameters
     ----------
     source : dict
-        As in `load_recipe`.
+        As in `load_recipe`, without a base.
     origin : str
         Where it comes from, for error messages.
     folder : path

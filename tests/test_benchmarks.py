@@ -1,17 +1,21 @@
 """The peers and the optima that the package is measured against are what they claim to be."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from _blocks import by_blocks
 from peers import PEERS
 from peers.oracle import integrated_optimum, true_optimum
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
-from skcmanp import CMANPConfig, TrainingOptions, meta_train
+from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
 from skcmanp.nn.calibration import sharpen
 from skcmanp.tasks import GPTasks
-from skcmanp.training import log_likelihood, task_generator
+from skcmanp.tasks.base import TaskBatch
+from skcmanp.training import joint_log_likelihood, log_likelihood, predict_jointly, task_generator
 
 CONFIG = CMANPConfig(dim=16, n_heads=2, dim_feedforward=16, n_blocks=2, n_block_latents=6, n_input_latents=5)
 
@@ -110,3 +114,22 @@ def test_knowing_the_hyperparameters_is_better_on_average():
         finer = integrated_optimum(tasks, draw, 50, 30)
         assert abs(finer.per_point.mean() - integrated.per_point.mean()) < 0.01
     assert (np.mean(gaps, 0) > 0).all()
+
+
+@pytest.mark.parametrize("dim_y", [1, 2])
+def test_blocks_know_the_targets_of_those_before(dim_y):
+    torch.manual_seed(0)
+    model = CMANP(dataclasses.replace(CONFIG, dim_y=dim_y, joint_rank=3)).double().eval()
+    x, x_target = rows(9), rows(7, 2)
+    y, y_target = torch.randn(2, 9, dim_y).double(), torch.randn(2, 7, dim_y).double()
+    batch = TaskBatch(x, y, x_target, y_target)
+    with torch.no_grad():
+        marginals, joint = predict_jointly(model, *batch.inputs)
+        torch.testing.assert_close(by_blocks(model, batch, 0), log_likelihood(marginals, y_target))
+        torch.testing.assert_close(by_blocks(model, batch, 7), joint_log_likelihood(joint, y_target))
+        by_five = 0
+        for known, block in ((0, slice(0, 5)), (5, slice(5, 7))):
+            context = (torch.cat([a, b[:, :known]], 1) for a, b in ((x, x_target), (y, y_target)))
+            joint = predict_jointly(model, *context, x_target[:, block])[1]
+            by_five = by_five + joint.log_prob(y_target[:, block].mT).sum(1)
+        torch.testing.assert_close(by_blocks(model, batch, 5), by_five / 7)

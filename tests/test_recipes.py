@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_tasks_celeba import write_celeba
 from test_tasks_emnist import write_emnist
 
-from skcmanp import CMANPConfig, load_checkpoint, shipped_checkpoints
-from skcmanp.recipes import load_recipe
+from skcmanp import CMANP, CMANPConfig, load_checkpoint, meta_train, shipped_checkpoints
+from skcmanp.recipes import load_recipe, parse_recipe
 from skcmanp.tasks import GPTasks
+from skcmanp.training import initialize
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 TEXT = """
@@ -40,6 +42,82 @@ def test_recipes_become_objects(tmp_path):
     assert recipe.tasks.n_context == (1, 9)
     assert recipe.tasks.dim_x == 2
     assert recipe.tasks.priors[0].lengthscale == (0.5, 1.0)
+
+
+def write_on(tmp_path, text, name="derived"):
+    """A recipe that builds on the one of `TEXT`, or on another that `text` names."""
+    write(tmp_path, TEXT)
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text if "base" in text else f'base = "recipe.toml"\n{text}')
+    return path
+
+
+def test_recipes_build_on_another(tmp_path):
+    tables = """
+name = "larger"
+[model]
+n_blocks = 2
+[tasks]
+priors = [{ kind = "mlp" }, { kind = "linear" }]
+[evaluation]
+kind = "gp"
+[training]
+seed = 5
+"""
+    base, recipe = load_recipe(write(tmp_path, TEXT)), load_recipe(write_on(tmp_path, tables))
+    assert (recipe.name, recipe.description, recipe.limits) == ("larger", base.description, base.limits)
+    assert recipe.config == dataclasses.replace(base.config, n_blocks=2)
+    assert recipe.training == dataclasses.replace(base.training, seed=5)
+    assert recipe.tasks.n_context == base.tasks.n_context
+    assert [type(prior).__name__ for prior in recipe.tasks.priors] == ["RandomMLP", "RandomLinear"]
+    assert isinstance(recipe.evaluation_tasks, GPTasks)
+
+
+def test_a_recipe_with_a_base_alone_is_the_base(tmp_path):
+    assert load_recipe(write_on(tmp_path, "")).source == load_recipe(tmp_path / "recipe.toml").source
+
+
+def test_what_a_card_records_stands_alone(tmp_path):
+    """Of a recipe whose base has a base, in another folder, and which is incomplete by itself."""
+    (tmp_path / "above").mkdir()
+    table, rest = TEXT.split("[training]")
+    write(tmp_path / "above", table)
+    middle = f'base = "above/recipe.toml"\n[training]{rest}seed = 2\n'
+    (tmp_path / "middle.toml").write_text(middle)
+    recipe = load_recipe(write_on(tmp_path, 'base = "middle.toml"\n[training]\nseed = 3\n'))
+    assert (recipe.name, recipe.training.steps, recipe.training.seed) == ("small", 3, 3)
+    assert "base" not in recipe.source
+    assert parse_recipe(recipe.source, "card", tmp_path / "elsewhere").training == recipe.training
+
+
+def test_files_of_a_base_are_beside_the_recipe(tmp_path):
+    (tmp_path / "above").mkdir()
+    write(tmp_path / "above", with_tasks('kind = "datasets"\nfiles = "sensor*.csv"\ntarget = "level"\n'))
+    write_datasets(tmp_path)
+    assert len(load_recipe(write_on(tmp_path, 'base = "above/recipe.toml"\n')).tasks.datasets) == 3
+    with pytest.raises(FileNotFoundError, match=r"No file matches .*above/sensor\*\.csv"):
+        load_recipe(tmp_path / "above" / "recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base = 3\n", r"derived\.toml: base=3 must be the file of a recipe"),
+        ('base = "derived.toml"\n', r"derived\.toml is built on itself: .*derived\.toml -> .*derived\.toml; take base"),
+        ('base = "other.toml"\n', r"derived\.toml is built on itself: .*derived.* -> .*other.* -> .*derived"),
+        ("[model]\ndimm = 16\n", r"derived\.toml: Unknown CMANPConfig keys \['dimm'\]"),
+        ("[extra]\nsteps = 16\n", r"derived\.toml must have .*unknown \['extra'\]"),
+    ],
+)
+def test_mistakes_in_building_on_another_are_named(tmp_path, text, message):
+    (tmp_path / "other.toml").write_text('base = "derived.toml"\n')
+    with pytest.raises(ValueError, match=message):
+        load_recipe(write_on(tmp_path, text))
+
+
+def test_absent_bases_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no recipe .*absent\.toml, the base of .*derived\.toml"):
+        load_recipe(write_on(tmp_path, 'base = "absent.toml"\n'))
 
 
 FUNCTIONS = TEXT[TEXT.index("n_context") : TEXT.index("[training]")]
@@ -154,11 +232,49 @@ def test_image_recipes_are_the_papers(recipes, name, shape, max_rows, n_images):
     assert recipe.training.learning_rate_at(0) == pytest.approx(5e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("emnist", "celeba", "image"))])
+IMAGE_NAMES = [name for name in NAMES if name.startswith(("emnist", "celeba", "image"))]
+
+
+@pytest.mark.parametrize("name", IMAGE_NAMES)
 def test_image_recipes_say_what_data_they_lack(tmp_path, name):
-    path = shutil.copy(RECIPES / f"{name}.toml", tmp_path)
+    for path in RECIPES.glob("*.toml"):
+        shutil.copy(path, tmp_path)
     with pytest.raises(FileNotFoundError, match=r"neither a file nor a folder '.*data/(emnist|celeba)'"):
-        load_recipe(path)
+        load_recipe(tmp_path / f"{name}.toml")
+
+
+@pytest.mark.parametrize("name", IMAGE_NAMES)
+def test_image_recipes_train(recipes, name):
+    recipe = load_recipe(recipes / f"{name}.toml")
+    torch.manual_seed(0)
+    model = initialize(CMANP(recipe.training_config), recipe.tasks, batch_size=2)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    options = dataclasses.replace(recipe.training, steps=1, batch_size=2, accumulate=1, n_evaluation=1)
+    log = meta_train(model, recipe.tasks, options, evaluation_tasks=recipe.evaluation_tasks, progress=False)
+    assert np.isfinite(log[-1]["log_likelihood"])
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+PAPERS = ["emnist", "celeba-32", "celeba-64", "celeba-128"]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_joint_image_recipes_add_a_head(recipes, name):
+    recipe, joint = (load_recipe(recipes / f"{name}{suffix}.toml") for suffix in ("", "-and"))
+    assert joint.config == dataclasses.replace(recipe.config, joint_rank=20)
+    assert dataclasses.replace(joint.training, accumulate=1) == recipe.training
+    assert (joint.source["tasks"], joint.source["evaluation"]) == (recipe.source["tasks"], recipe.source["evaluation"])
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_image_recipes_with_memory_are_that_of_image_gray(recipes, name):
+    """But for the papers' data, number of channels and of pixels, and length of training."""
+    paper, gray, ours = (load_recipe(recipes / f"{n}.toml") for n in (name, "image-gray", f"{name}-memory"))
+    max_rows = paper.tasks.max_rows
+    assert ours.config == dataclasses.replace(gray.config, dim_y=paper.config.dim_y, max_count=float(max_rows))
+    kept = {field: getattr(paper.training, field) for field in ("steps", "batch_size", "evaluate_every")}
+    assert ours.training == dataclasses.replace(gray.training, **kept)
+    assert (ours.source["tasks"], ours.source["evaluation"]) == (paper.source["tasks"], paper.source["evaluation"])
 
 
 @pytest.mark.parametrize("name", sorted(shipped_checkpoints()))
