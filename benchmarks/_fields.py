@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import cross_val_predict
 from sklearn.neighbors import KNeighborsRegressor
 
-from skcmanp import CMANP, CMANPRegressor, load_checkpoint, shipped_checkpoints
+from skcmanp import CMANPRegressor
 
 FIRST, CHUNK = 2048, 8192
 
@@ -32,12 +32,6 @@ class Completion:
     def costs(self) -> dict[str, float]:
         names = ("read_seconds", "predict_seconds", "cpu_seconds", "nbytes")
         return {name: getattr(self, name) for name in names}
-
-
-def larger_memory(n_features: int) -> CMANP:
-    """The shipped ``tabular`` with a memory of more features."""
-    model, _ = load_checkpoint(shipped_checkpoints()["tabular"])
-    return model.with_memory(n_features)
 
 
 def neighbours() -> KNeighborsRegressor:

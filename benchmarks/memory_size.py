@@ -15,7 +15,7 @@ from _report import RESULTS, figure, standard_error, write
 from accuracy import score, tables
 from tqdm.auto import tqdm
 
-from skcmanp import CMANPRegressor, load_checkpoint, shipped_checkpoints
+from skcmanp import CMANPRegressor
 
 SIZES = (96, 128, 256, 448, 640, 896)
 
@@ -66,12 +66,11 @@ def main() -> None:
     parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
     parser.add_argument("--splits", type=int, default=5)
     arguments = parser.parse_args()
-    model, _ = load_checkpoint(shipped_checkpoints()["tabular"])
-    networks = {size: model.with_memory(size) for size in SIZES}
     rows = []
     for data, X, y, splits in tables(arguments.uci, arguments.splits):
-        for size, network in tqdm(networks.items(), desc=data):
-            scores = measure(CMANPRegressor(network), X, y, splits[: arguments.splits])
+        for size in tqdm(SIZES, desc=data):
+            regressor = CMANPRegressor("tabular", memory_features=size)
+            scores = measure(regressor, X, y, splits[: arguments.splits])
             rows.append({"data": data, "features": size, "splits": min(len(splits), arguments.splits), **scores})
     write("memory_size", rows)
     draw(rows)

@@ -9,7 +9,7 @@ residuals, whose five fits count.
 from __future__ import annotations
 
 import numpy as np
-from _fields import Completion, complete, larger_memory, neighbours
+from _fields import Completion, complete, neighbours
 from _report import RESULTS, figure, write
 from PIL import Image
 from sklearn.base import BaseEstimator
@@ -29,7 +29,7 @@ DRAWN = "CMANPRegressor, memory of 896"
 def models() -> dict[str, BaseEstimator]:
     return {
         "CMANPRegressor()": CMANPRegressor(dtype="float32"),
-        DRAWN: CMANPRegressor(larger_memory(896), dtype="float32"),
+        DRAWN: CMANPRegressor("tabular", memory_features=896, dtype="float32"),
         "CMANPRegressor, field-2d": CMANPRegressor("field-2d", dtype="float32"),
         "8 neighbours": neighbours(),
     }

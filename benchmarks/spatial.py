@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _fields import Completion, complete, larger_memory, neighbours
+from _fields import Completion, complete, neighbours
 from _report import RESULTS, figure, write
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -96,7 +96,7 @@ def main() -> None:
     tuning, tuning_cpu = time.perf_counter() - begun, time.process_time() - cpu
     models = {
         "CMANPRegressor()": CMANPRegressor(),
-        "CMANPRegressor, memory of 1,200": CMANPRegressor(larger_memory(1200)),
+        "CMANPRegressor, memory of 1,200": CMANPRegressor("tabular", memory_features=1200),
         "CMANPRegressor, field-2d": CMANPRegressor("field-2d"),
         f"GP (Matern-{process[-1].kernel.k1.k2.nu:g}) of 2,000 rows": process,
         "8 neighbours": neighbours(),

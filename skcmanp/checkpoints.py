@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,28 @@ class Checkpoint:
 
     Shipped ones are known by name and SHA-256; any other is carried along as
     `payload`, so that a pickled estimator works where the file is not.
+    `memory_features` is the size of the conjugate memory where it is not the
+    checkpoint's own.
     """
 
     name: str
     fingerprint: str
     payload: bytes | None = field(default=None, compare=False)
+    memory_features: int | None = None
 
     def __repr__(self) -> str:
         # The name comes last: scikit-learn's notebook tables abridge the middle.
         return f"Checkpoint(fingerprint='{self.fingerprint[:12]}...', name={self.name!r})"
+
+    @property
+    def identity(self) -> str:
+        """What contexts must have in common to be merged."""
+        return self.fingerprint if self.memory_features is None else f"{self.fingerprint}-{self.memory_features}"
+
+    def with_memory(self, n_features: int) -> Checkpoint:
+        """With a conjugate memory of this size; see `CMANP.with_memory`."""
+        own = self.load().config.memory_features
+        return replace(self, memory_features=None if n_features == own else n_features)
 
     def load(self) -> CMANP:
         """Read the model.
@@ -135,7 +148,8 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If this installation does not ship these weights.
+            If this installation does not ship these weights, or their memory
+            cannot have another size.
         """
         data = self.payload
         if data is None:
@@ -147,10 +161,13 @@ class Checkpoint:
                     f"{self.fingerprint[:12]}..., which the estimator was fitted with; install the version that "
                     f"it was fitted with, or fit it anew."
                 )
-        return load_checkpoint(data)[0]
+        model = load_checkpoint(data)[0]
+        return model if self.memory_features is None else model.with_memory(self.memory_features)
 
 
-def resolve_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Checkpoint:
+def resolve_checkpoint(
+    checkpoint: str | Path | CMANP, n_features: int, memory_features: int | None = None
+) -> Checkpoint:
     """Find the checkpoint that a `checkpoint` parameter means.
 
     Parameters
@@ -158,12 +175,19 @@ def resolve_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Check
     checkpoint : str, path or CMANP
         "auto" picks by `n_features`: ``gp-1d`` for one, else ``tabular``.
     n_features : int
+    memory_features : int, optional
+        Size of the conjugate memory; by default the checkpoint's own.
 
     Raises
     ------
     ValueError
         If it is neither a shipped name nor a file.
     """
+    found = _find_checkpoint(checkpoint, n_features)
+    return found if memory_features is None else found.with_memory(memory_features)
+
+
+def _find_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Checkpoint:
     if isinstance(checkpoint, CMANP):
         data = checkpoint_bytes(checkpoint)
         return Checkpoint("custom", _sha256(data), data)

@@ -28,7 +28,8 @@ class ContextState:
     checkpoint : str
         Name of the checkpoint whose network read the rows.
     fingerprint : str
-        SHA-256 of that checkpoint.
+        SHA-256 of that checkpoint, and "-" and the size of its memory if it is
+        not the checkpoint's own.
     scaling : Scaling
         Centre and scale of features and targets.
     summary : Summary
@@ -91,16 +92,20 @@ class ContextState:
 
     def check_mergeable(self, other: ContextState) -> None:
         """Raise ValueError unless `other` has the same checkpoint and scaling."""
-        if self.fingerprint != other.fingerprint:
-            raise ValueError(
-                f"Cannot merge a context of checkpoint {other.checkpoint!r} ({other.fingerprint[:12]}) into one of "
-                f"{self.checkpoint!r} ({self.fingerprint[:12]}); fit both with the same `checkpoint`."
-            )
+        other.check_checkpoint(self.checkpoint, self.fingerprint)
         if self.summary.softmax.s.shape != other.summary.softmax.s.shape or not self.scaling.equals(other.scaling):
             raise ValueError(
                 "Cannot merge contexts with different scaling of X or y. Give both estimators the same `x_bounds` "
                 "and `y_bounds`, or `standardize=False`, or start the shards as copies of one fitted estimator "
                 "emptied by `decay(0)`."
+            )
+
+    def check_checkpoint(self, name: str, fingerprint: str) -> None:
+        """Raise ValueError unless the context is of this checkpoint."""
+        if self.fingerprint != fingerprint:
+            raise ValueError(
+                f"The context is of checkpoint {_label(self.checkpoint, self.fingerprint)}, not of "
+                f"{_label(name, fingerprint)}; use the same `checkpoint` and `memory_features`."
             )
 
     def subtract(self, summary: Summary, eps: float = DOUBLE) -> ContextState:
@@ -139,3 +144,8 @@ class ContextState:
             return cls(**header, scaling=scaling, summary=Summary.from_arrays(arrays))
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError("The bytes are damaged or not a context written by ContextState.to_bytes.") from error
+
+
+def _label(checkpoint: str, fingerprint: str) -> str:
+    digest, _, memory_features = fingerprint.partition("-")
+    return f"{checkpoint!r} ({digest[:12]}{memory_features and f', memory_features={memory_features}'})"

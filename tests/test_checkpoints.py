@@ -82,6 +82,15 @@ def test_equal_weights_have_equal_fingerprints(tmp_path):
     assert "payload" not in repr(a)
 
 
+def test_a_memory_of_another_size_is_another_checkpoint():
+    own, larger = (resolve_checkpoint("tabular", 3, memory_features=n) for n in (448, 600))
+    assert own == resolve_checkpoint("tabular", 3)
+    assert own.identity == own.fingerprint == larger.fingerprint
+    assert larger.identity == f"{own.fingerprint}-600"
+    assert larger.load().config.memory_features == 600
+    assert get_network(larger, CPU, torch.float64) is not get_network(own, CPU, torch.float64)
+
+
 def test_networks_are_cached_by_weights_device_and_dtype():
     checkpoint = resolve_checkpoint(make_model(seed=11), 3)
     network = get_network(checkpoint, CPU, torch.float64)

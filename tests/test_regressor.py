@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, learni
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcmanp import CMANPRegressor, ContextState, save_checkpoint
+from skcmanp import CMANPRegressor, ContextState, load_checkpoint, save_checkpoint, shipped_checkpoints
 from skcmanp.checkpoints import loaded_networks
 from skcmanp.relevance import default_lengthscale
 from skcmanp.scaling import Scaling
@@ -317,7 +317,7 @@ def test_merging_needs_the_same_checkpoint_and_scaling(table, model):
     assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X[:, :2], y)), "different scaling")
     assert_refused(reg, lambda: reg.merge(3), "must be a CMANPRegressor or a ContextState, not int", TypeError)
     unfitted = CMANPRegressor(checkpoint="gp-1d")
-    assert_refused(unfitted, lambda: unfitted.merge(reg), "belongs to checkpoint 'tabular'.*would use 'gp-1d'")
+    assert_refused(unfitted, lambda: unfitted.merge(reg), "is of checkpoint 'tabular'.*not of 'gp-1d'")
 
 
 # ------------------------------------------------------------------ merging and states
@@ -333,6 +333,35 @@ def test_an_unfitted_estimator_adopts_a_state(table):
     from_state = CMANPRegressor().merge(ContextState.from_bytes(reg.context_.to_bytes()))
     assert np.array_equal(from_state.predict(X), reg.predict(frame)[:, 0])
     assert from_state.n_features_in_ == 3
+
+
+@pytest.mark.parametrize("n_features", [100, 600])
+def test_the_memory_may_have_another_size(table, n_features):
+    X, y = table
+    reg = CMANPRegressor(memory_features=n_features).fit(X, y)
+    assert reg.context_.summary.sums.b.shape[1] == n_features
+    model = load_checkpoint(shipped_checkpoints()["tabular"])[0].with_memory(n_features)
+    np.testing.assert_array_equal(reg.predict(X), CMANPRegressor(model).fit(X, y).predict(X))
+    pickled = pickle.dumps(reg)
+    assert len(pickled) < reg.context_.nbytes + 2000  # the weights are not in it
+    np.testing.assert_array_equal(pickle.loads(pickled).predict(X), reg.predict(X))
+
+    refused = f"'tabular' .*memory_features={n_features}.*use the same `checkpoint` and `memory_features`"
+    assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X, y)), refused)
+    unfitted = CMANPRegressor()
+    assert_refused(unfitted, lambda: unfitted.merge(reg.context_), refused)
+    adopted = CMANPRegressor(memory_features=n_features).merge(reg.context_)
+    np.testing.assert_array_equal(adopted.predict(X), reg.predict(X))
+
+
+def test_the_memorys_own_size_is_the_default(table):
+    X, y = table
+    same = CMANPRegressor(memory_features=448).fit(X, y)
+    assert same.merge(CMANPRegressor().fit(X, y)).n_samples_seen_ == 120
+    small = CMANPRegressor(memory_features=20)
+    assert_refused(small, lambda: small.fit(X, y), "memory_features=20 must be")
+    learned = CMANPRegressor("image-gray", memory_features=64)
+    assert_refused(learned, lambda: learned.fit(X[:, :2], y), "can change its size")
 
 
 def test_merge_leaves_the_other_alone(table):
