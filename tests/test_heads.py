@@ -50,6 +50,17 @@ def test_correlations_of_some_targets_do_not_depend_on_the_others(given):
     torch.testing.assert_close(head(h, start)[..., 2:6, 2:6], some)
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_learned_factors_leave_a_target_some_variance_of_its_own(given):
+    head, h = CorrelationHead(8, 1, rank=3, corrects=given), 10 * torch.randn(1, 2, 8).repeat(1, 15, 1)
+    with torch.no_grad():
+        head.factors[-1].bias[3:] = torch.tensor([-50.0, 50.0, -50.0][: head.factors[-1].bias.numel() - 3])
+    total = head(h, correlations(30)[:1, :1] if given else None).detach()[0, 0]
+    of_the_others = total[1:, 1:]
+    left = 1 - total[0, 1:] @ torch.linalg.solve(of_the_others, total[1:, 0])  # given all others
+    assert left > 0.1 - 1e-6
+
+
 def test_a_fresh_head_changes_given_correlations_little_and_makes_up_others():
     h, start = torch.randn(3, 9, 8), correlations(9)
     assert (CorrelationHead(8, 2, 3, corrects=True)(h, start) - start).abs().max() < 0.1

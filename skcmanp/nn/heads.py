@@ -12,6 +12,10 @@ from skcmanp.nn.embedding import mlp
 # The factor by which a head may correct a memory's standard deviation, up or down, is at most exp of this.
 MAX_LOG_CORRECTION = 3.0
 
+# Learned factors carry at most this of the variance that a target gives to them. Without a bound, a few tasks in a
+# hundred are predicted so surely and wrongly that they undo what all others gain.
+MAX_LEARNED = 0.9
+
 
 class GaussianHead(nn.Module):
     """Independent Gaussians, a mean and a standard deviation per target dimension.
@@ -60,7 +64,8 @@ class CorrelationHead(nn.Module):
     ``g_i g_j R_ij + u_i . u_j`` beside a diagonal of ones. They are positive
     definite if R is, marginals stay what they are, and as shares and factors
     of a target are functions of its own encoding, the correlation of two does
-    not depend on which others there are.
+    not depend on which others there are. A tenth of what is given to learned
+    factors remains the target's own.
 
     Feng et al. (arXiv 2305.14567, section 3.3) have a network over all targets
     of a block here; then it does.
@@ -91,7 +96,7 @@ class CorrelationHead(nn.Module):
         _, learned, *given = (
             (out[..., self.rank :] + self.bias).softmax(-1).sqrt().split(1, dim=-1)
         )  # (B, dy, M, 1) each
-        u = learned * F.normalize(out[..., : self.rank], dim=-1)
+        u = MAX_LEARNED**0.5 * learned * F.normalize(out[..., : self.rank], dim=-1)
         total = u @ u.mT  # (B, dy, M, M)
         if correlation is not None:
             total = total + given[0] * correlation * given[0].mT
