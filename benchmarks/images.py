@@ -90,7 +90,7 @@ def likelihoods(
 def draw(rows: list[dict]) -> None:
     """Log-likelihood against the number of context pixels.
 
-    Heads leave marginals as they are, so only their joint densities are drawn. The axis ends where one falls far below.
+    Heads leave marginals as they are, so only their joint densities are drawn.
     """
     drawn = [row for row in rows if not row["model"].endswith("-and") and BLOCKS not in row["model"]]
     picture, axes = figure(1, 2, figsize=(11, 4.5), sharey=True)
@@ -101,7 +101,7 @@ def draw(rows: list[dict]) -> None:
             ax.plot(CONTEXT_PIXELS, curve, label=row["model"], linewidth=wide)
         ax.set(xlabel="context pixels of 784", title={"seen": "other digits", "unseen": "letters"}[classes])
         ax.grid(alpha=0.3)
-    axes[0].set(ylabel="log-likelihood, nats per pixel", ylim=(-0.2, 1.5))
+    axes[0].set_ylabel("log-likelihood, nats per pixel")
     axes[0].legend(fontsize=8, ncols=2)
     picture.savefig(RESULTS / "images.png", dpi=120)
 

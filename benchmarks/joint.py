@@ -37,10 +37,10 @@ def reordered(batch: TaskBatch, generator: torch.Generator) -> TaskBatch:
     return batch._replace(x_target=batch.x_target[:, order], y_target=batch.y_target[:, order])
 
 
-def draw(rows: list[dict], optimum: float, names: list[str]) -> None:
+def draw(rows: list[dict], optimum: float) -> None:
     """Joint log-likelihood and time per target against the size of blocks."""
     picture, (ax, ax_time) = figure(1, 2, figsize=(11, 4.5))
-    for name in names:
+    for name in JOINT:
         own = [row for row in rows if row["model"] == name and row["block size"] not in (0, "0")]
         sizes, joint, error, ms = (
             [float(row[key]) for row in own] for key in ("block size", "joint", "to optimum se", "ms per target")
@@ -118,7 +118,7 @@ def main() -> None:
         exact |= {"joint se": standard_error(np.array(likelihoods)), "to optimum": float(gap.mean())}
         rows.append({**exact, "to optimum se": standard_error(gap), "std over orders": 0.0, "ms per target": ""})
     rows = [{**row, "steps": arguments.steps, "tasks": arguments.batches * 16} for row in rows]
-    draw(write("joint", rows, keys=("model", "block size")), float(best.mean()), list(models))
+    draw(write("joint", rows, keys=("model", "block size")), float(best.mean()))
 
 
 if __name__ == "__main__":

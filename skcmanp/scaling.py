@@ -28,6 +28,9 @@ RELATIVE_RESOLUTION = 1e-13
 # Points carry at most this share of a function's variance: a stream goes on to where there are none.
 MAX_SHARE = 0.85
 
+# Of fewer targets than this, the standard deviation says too little to be believed.
+FEW = 5
+
 _MOMENT_ROWS = 65_536
 
 
@@ -44,12 +47,15 @@ def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Itera
             yield x_chunk.astype(np.float64, copy=False), y_chunk.astype(np.float64, copy=False), w_chunk
 
 
-def _moments(columns: NDArray, weight: Array | None) -> tuple[Array, Array]:
+def _moments(columns: NDArray, weight: Array | None, few: float = 0) -> tuple[Array, Array]:
     """Weighted mean and standard deviation of the columns, (n, k) -> (k,), (k,).
 
     Columns are divided by their largest absolute value first, so squares
     neither overflow nor underflow. A constant column gets its absolute value
     as scale, or 1 if it is zero: scaling commutes with a change of units.
+
+    Fewer than `few` rows may be close to each other by chance, so the square of
+    their distance from zero is added to their variance, divided by their number.
     """
 
     def chunks() -> Iterator[tuple[Array, Array]]:
@@ -58,9 +64,12 @@ def _moments(columns: NDArray, weight: Array | None) -> tuple[Array, Array]:
 
     peak = np.max([np.abs(values).max(axis=0) for values, _ in chunks()], axis=0)
     unit = np.where(peak > 0, peak, 1.0)
-    total = sum(w.sum() for _, w in chunks())
+    total, n_rows = np.sum([(w.sum(), len(w)) for _, w in chunks()], axis=0)
     centre = sum(w @ (values / unit) for values, w in chunks()) / total
     variance = sum(w @ np.square(values / unit - centre) for values, w in chunks()) / total
+    count = max(total, n_rows)  # weights may be normalised to a sum of one
+    if count < few:
+        variance = variance + (variance + np.square(centre)) / count
     std = np.sqrt(variance)
     return centre * unit, np.where(std > RELATIVE_RESOLUTION, std, 1.0) * unit
 
@@ -137,14 +146,14 @@ class Scaling:
             If bounds are not a pair of finite numbers with low < high.
         """
 
-        def column_moments(name: str, columns: NDArray, bounds: ArrayLike | None) -> tuple[Array, Array]:
+        def column_moments(name: str, columns: NDArray, bounds: ArrayLike | None, few: float) -> tuple[Array, Array]:
             if bounds is not None:
                 return _bounds_moments(name, bounds, columns.shape[1])
             if standardize:
-                return _moments(columns, weight)
+                return _moments(columns, weight, few)
             return np.zeros(columns.shape[1]), np.ones(columns.shape[1])
 
-        scaling = cls(*column_moments("x_bounds", X, x_bounds), *column_moments("y_bounds", y, y_bounds))
+        scaling = cls(*column_moments("x_bounds", X, x_bounds, few=0), *column_moments("y_bounds", y, y_bounds, FEW))
         if relevance == "none":
             return scaling
         if relevance == "default":

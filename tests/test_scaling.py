@@ -119,3 +119,30 @@ def test_fitted_relevance_depends_on_neither_order_nor_repetition(monkeypatch):
         Scaling.fit(X[order], y[order], weight[order], relevance="fit").x_scale, expected, rtol=1e-12
     )
     np.testing.assert_allclose(Scaling.fit(X[again], y[again], relevance="fit").x_scale, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_few_targets_that_are_nearly_equal_do_not_make_the_scale_small(n):
+    X, y = np.arange(2.0 * n).reshape(n, 2), 5 + 1e-6 * np.arange(n)[:, None]
+    scaling = Scaling.fit(X, y)
+    np.testing.assert_allclose(scaling.y_scale, 5 / np.sqrt(n), rtol=1e-5)
+    np.testing.assert_allclose(scaling.x_scale, X.std(axis=0))  # of features it is their own
+
+    weight = np.r_[np.ones(n - 1), 5.0]  # worth more rows than a few
+    repeated = np.repeat(y, weight.astype(int), axis=0)
+    np.testing.assert_allclose(Scaling.fit(X, y, weight).y_scale, repeated.std(axis=0), rtol=1e-6)
+
+
+def test_rows_are_not_few_because_their_weights_are_small():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 2)), rng.normal(3, 1, size=(50, 1))
+    np.testing.assert_allclose(Scaling.fit(X, y, np.full(50, 0.02)).y_scale, y.std(axis=0))
+
+
+def test_few_targets_are_scaled_alike_in_other_units_and_repeated():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2, 2)), rng.normal(3, 1, size=(2, 1))
+    scale = Scaling.fit(X, y).y_scale
+    np.testing.assert_allclose(Scaling.fit(X, 1e3 * y).y_scale, 1e3 * scale)
+    doubled = Scaling.fit(np.repeat(X, 2, 0), np.repeat(y, 2, 0)).y_scale
+    np.testing.assert_allclose(Scaling.fit(X, y, np.full(2, 2.0)).y_scale, doubled)
