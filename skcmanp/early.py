@@ -35,16 +35,21 @@ class EarlyRows:
     n_fitted: int = 0
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows that weigh something."""
+        return len(self.X) if self.weight is None else int(np.count_nonzero(self.weight))
+
+    @property
     def is_due(self) -> bool:
         """Whether to fit the scaling to these rows now."""
-        return len(self.X) >= min(2 * self.n_fitted, ENOUGH)
+        return self.n_rows >= min(2 * self.n_fitted, ENOUGH)
 
     def fitted(self) -> EarlyRows | None:
         """After the scaling was fitted to these rows: a copy of them, or None if they were enough."""
-        if len(self.X) >= ENOUGH:
+        if self.n_rows >= ENOUGH:
             return None
         weight = None if self.weight is None else self.weight.copy()
-        return EarlyRows(self.X.copy(), self.y.copy(), weight, n_fitted=len(self.X))
+        return EarlyRows(self.X.copy(), self.y.copy(), weight, n_fitted=self.n_rows)
 
     def extended(self, X: NDArray, y: NDArray, weight: Array | None) -> EarlyRows:
         """With further rows."""

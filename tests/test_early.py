@@ -54,6 +54,14 @@ def test_rows_are_copied_and_weights_are_joined():
     assert kept.decayed(0.0) is None
 
 
+def test_rows_of_no_weight_do_not_count():
+    X, y, weight = np.zeros((ENOUGH, 1)), np.zeros((ENOUGH, 1)), np.r_[np.ones(10), np.zeros(ENOUGH - 10)]
+    early = EarlyRows(X, y, weight).fitted()
+    assert early.n_fitted == 10
+    assert not early.extended(X[:9], y[:9], None).is_due
+    assert early.extended(X[:10], y[:10], None).is_due
+
+
 @pytest.mark.parametrize("size", [1, 7, 250, 999])
 def test_a_stream_that_starts_with_few_rows_ends_where_one_that_starts_with_enough_does(size):
     X, y = rows(ENOUGH)
