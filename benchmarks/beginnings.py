@@ -22,7 +22,7 @@ from skcmanp.early import ENOUGH
 from skcmanp.metrics import gaussian_nll
 
 FIRST, CHUNK, LATE_CHUNK, END = 10, 10, 100, 5000
-PARTS = {"to 100": (FIRST, 100), "to 1,000": (100, ENOUGH), "to 5,000": (ENOUGH, END)}
+PARTS = {"to 100": (FIRST, 100), "to 1000": (100, ENOUGH), "to 5000": (ENOUGH, END)}
 
 
 def run(X: np.ndarray, y: np.ndarray, first: int, frozen: bool, name: str) -> dict[str, float]:
