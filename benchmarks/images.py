@@ -51,9 +51,9 @@ VARIANTS = [
     Variant("cmanp-and", "cmanp", {"joint_rank": RANK}, HEAD_ONLY, start="cmanp"),
     Variant("cmanp-memory-and", "cmanp", {**MEMORY, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-memory"),
 ]
-# Secondary sources: seen and unseen classes, after 200 epochs of all of EMNIST.
 BLOCK_SIZE = 5  # the papers' b_Q
 BLOCKS = f"blocks of {BLOCK_SIZE}"
+# Secondary sources: seen and unseen classes, after 200 epochs of all of EMNIST.
 PUBLISHED = {
     "tnp-d": (1.46, 1.31),
     "lbanp": (1.39, 1.17),

@@ -45,14 +45,16 @@ class EarlyRows:
         return self.n_rows >= min(2 * self.n_fitted, ENOUGH)
 
     def fitted(self) -> EarlyRows | None:
-        """After the scaling was fitted to these rows: a copy of them, or None if they were enough."""
+        """After the scaling was fitted to these: a copy of those that weigh something, or None if they were enough."""
         if self.n_rows >= ENOUGH:
             return None
-        weight = None if self.weight is None else self.weight.copy()
-        return EarlyRows(self.X.copy(), self.y.copy(), weight, n_fitted=self.n_rows)
+        empty = EarlyRows(self.X[:0], self.y[:0], None, n_fitted=self.n_rows)
+        return empty.extended(self.X, self.y, self.weight)
 
     def extended(self, X: NDArray, y: NDArray, weight: Array | None) -> EarlyRows:
-        """With further rows."""
+        """With those of further rows that weigh something."""
+        if weight is not None:
+            X, y, weight = (array[weight > 0] for array in (X, y, weight))
         joined = None
         if self.weight is not None or weight is not None:
             parts = zip((self.weight, weight), (self.X, X), strict=True)

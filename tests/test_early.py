@@ -57,7 +57,8 @@ def test_rows_are_copied_and_weights_are_joined():
 def test_rows_of_no_weight_do_not_count():
     X, y, weight = np.zeros((ENOUGH, 1)), np.zeros((ENOUGH, 1)), np.r_[np.ones(10), np.zeros(ENOUGH - 10)]
     early = EarlyRows(X, y, weight).fitted()
-    assert early.n_fitted == 10
+    assert early.n_fitted == len(early.X) == 10
+    assert len(early.extended(X, y, weight).X) == 20
     assert not early.extended(X[:9], y[:9], None).is_due
     assert early.extended(X[:10], y[:10], None).is_due
 
