@@ -139,8 +139,7 @@ class Checkpoint:
 
     def with_memory(self, n_features: int) -> Checkpoint:
         """With a conjugate memory of this size; see `CMANP.with_memory`."""
-        own = self.load().config.memory_features
-        return replace(self, memory_features=None if n_features == own else n_features)
+        return replace(self, memory_features=None if n_features == _own_memory_features(self) else n_features)
 
     def load(self) -> CMANP:
         """Read the model.
@@ -235,6 +234,12 @@ def get_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 def loaded_networks() -> int:
     """How many networks this process has loaded so far."""
     return _cached_network.cache_info().misses
+
+
+# Every fit with a memory of another size asks.
+@functools.lru_cache(maxsize=8)
+def _own_memory_features(checkpoint: Checkpoint) -> int:
+    return checkpoint.load().config.memory_features
 
 
 @functools.lru_cache

@@ -40,6 +40,11 @@ class EarlyRows:
         return len(self.X) if self.weight is None else int(np.count_nonzero(self.weight))
 
     @property
+    def weights(self) -> Array:
+        """One for each row, (n,)."""
+        return np.ones(len(self.X)) if self.weight is None else self.weight
+
+    @property
     def is_due(self) -> bool:
         """Whether to fit the scaling to these rows now."""
         return self.n_rows >= min(2 * self.n_fitted, ENOUGH)
@@ -57,12 +62,9 @@ class EarlyRows:
             X, y, weight = (array[weight > 0] for array in (X, y, weight))
         joined = None
         if self.weight is not None or weight is not None:
-            parts = zip((self.weight, weight), (self.X, X), strict=True)
-            joined = np.concatenate([np.ones(len(rows)) if w is None else w for w, rows in parts])
+            joined = np.concatenate([rows.weights for rows in (self, EarlyRows(X, y, weight))])
         return replace(self, X=np.concatenate([self.X, X]), y=np.concatenate([self.y, y]), weight=joined)
 
     def decayed(self, gamma: float) -> EarlyRows | None:
         """With weights multiplied by `gamma`; none are left of 0."""
-        if not gamma:
-            return None
-        return replace(self, weight=gamma * (np.ones(len(self.X)) if self.weight is None else self.weight))
+        return replace(self, weight=gamma * self.weights) if gamma else None
