@@ -34,6 +34,12 @@ class Completion:
         return {name: getattr(self, name) for name in names}
 
 
+def read(model: CMANPRegressor, X: np.ndarray, y: np.ndarray) -> None:
+    """Read rows in chunks, the first one smaller."""
+    for rows in np.split(np.arange(len(X)), np.arange(FIRST, len(X), CHUNK)):
+        model.partial_fit(X[rows], y[rows])
+
+
 def neighbours() -> KNeighborsRegressor:
     return KNeighborsRegressor(n_neighbors=8, weights="distance")
 
@@ -46,15 +52,14 @@ def complete(model: BaseEstimator, X: np.ndarray, y: np.ndarray, X_test: np.ndar
     begun, cpu = time.perf_counter(), time.process_time()
     std = None
     if isinstance(model, CMANPRegressor):
-        for rows in np.split(np.arange(len(X)), np.arange(FIRST, len(X), CHUNK)):
-            model.partial_fit(X[rows], y[rows])
+        read(model, X, y)
     else:
         model.fit(X, y)
         if isinstance(model, (KNeighborsRegressor, HistGradientBoostingRegressor)):
             std = (y - cross_val_predict(model, X, y, cv=5)).std(axis=0)
-    read = time.perf_counter()
+    between = time.perf_counter()
     mean, std = model.predict(X_test, return_std=True) if std is None else (model.predict(X_test), std)
     done = time.perf_counter()
     nbytes = model.context_.nbytes if isinstance(model, CMANPRegressor) else len(pickle.dumps(model))
     std = np.broadcast_to(std, mean.shape)
-    return Completion(mean, std, read - begun, done - read, time.process_time() - cpu, nbytes)
+    return Completion(mean, std, between - begun, done - between, time.process_time() - cpu, nbytes)

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor
 from skcmanp.early import ENOUGH
-from skcmanp.metrics import gaussian_nll
+from skcmanp.streaming import prequential
 
 FIRST, CHUNK, LATE_CHUNK, END = 10, 10, 100, 5000
 PARTS = {"to 100": (FIRST, 100), "to 1000": (100, ENOUGH), "to 5000": (ENOUGH, END)}
@@ -29,18 +29,16 @@ def run(X: np.ndarray, y: np.ndarray, first: int, frozen: bool, name: str) -> di
     """RMSE and NLL by number of rows read, of an estimator that begins with so many rows."""
     regressor = CMANPRegressor()
     (regressor.fit if frozen else regressor.partial_fit)(X[:first], y[:first])
-    means, stds = np.full((2, len(y)), np.nan)
     starts = [*range(first, ENOUGH, CHUNK), *range(ENOUGH, len(y), LATE_CHUNK)]
-    for start, end in tqdm(list(zip(starts, [*starts[1:], len(y)], strict=True)), desc=name):
-        rows = slice(start, end)
-        means[rows], stds[rows] = regressor.predict(X[rows], return_std=True)
-        regressor.partial_fit(X[rows], y[rows])
-    scores = {}
+    edges = list(zip(starts, [*starts[1:], len(y)], strict=True))
+    lines = prequential(regressor, tqdm([(X[start:end], y[start:end]) for start, end in edges], desc=name))
+    n_read, scores = first + lines["n_seen"], {}
     for part, (low, high) in PARTS.items():
-        rows = slice(low, high)
         known = low >= first
-        scores[f"nll {part}"] = float(gaussian_nll(y[rows], means[rows], stds[rows])) if known else ""
-        scores[f"rmse {part}"] = float(np.square(y[rows] - means[rows]).mean() ** 0.5) if known else ""
+        inside = (low <= n_read) & (n_read < high)
+        n_rows = lines["n_rows"][inside]
+        scores[f"nll {part}"] = float(np.average(lines["nll"][inside], weights=n_rows)) if known else ""
+        scores[f"rmse {part}"] = float(np.average(lines["rmse"][inside] ** 2, weights=n_rows) ** 0.5) if known else ""
     return scores
 
 

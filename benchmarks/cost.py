@@ -57,8 +57,8 @@ class Cmanp:
 class Peer:
     """A peer of `PEERS`: it keeps its memory and, unless it is cached, the rows."""
 
-    def __init__(self, name: str) -> None:
-        self.model: Any = PEERS[name](CMANPConfig()).eval()
+    def __init__(self, name: str, dim_x: int = 1) -> None:
+        self.model: Any = PEERS[name](CMANPConfig(dim_x=dim_x)).eval()
         self.cached = isinstance(self.model, TNP) and self.model.causal
         self.rows: tuple[torch.Tensor, torch.Tensor]
         self.memory: Any = None
@@ -87,7 +87,7 @@ class Peer:
 
     @staticmethod
     def _tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.tensor(values.reshape(1, len(values), 1), dtype=torch.float32)
+        return torch.tensor(values.reshape(1, len(values), -1), dtype=torch.float32)
 
 
 class ExactGP:

@@ -20,18 +20,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from _fields import CHUNK, read
 from _report import RESULTS, figure, write
-from peers import PEERS
+from cost import Peer, peak_megabytes
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from skcmanp import CMANPConfig, CMANPRegressor
+from skcmanp import CMANPRegressor
 from skcmanp.images import pixels_to_rows
 
 SIDES = (32, 64, 128, 256, 512, 1024)
-FRACTION, FIRST, CHUNK = 0.2, 2048, 8192
+FRACTION = 0.2
 SECONDS, GIGABYTES = 60, 4
 ESTIMATORS = {
     "CMANPRegressor()": {},
@@ -57,47 +57,30 @@ class Estimator:
         self.name = name
         self.regressor: CMANPRegressor
 
-    def read(self, X: np.ndarray, y: np.ndarray) -> None:
+    def condition(self, X: np.ndarray, y: np.ndarray) -> None:
         self.regressor = CMANPRegressor(**ESTIMATORS[self.name], dtype="float32")
-        for rows in np.split(np.arange(len(X)), np.arange(FIRST, len(X), CHUNK)):
-            self.regressor.partial_fit(X[rows], y[rows])
+        read(self.regressor, X, y)
 
-    def predict(self, X: np.ndarray) -> None:
+    def query(self, X: np.ndarray) -> None:
         self.regressor.predict(X, return_std=True)
 
     def nbytes(self) -> int:
         return self.regressor.context_.nbytes
 
 
-class Peer:
-    """A peer of `PEERS`, in the paper's configuration: it keeps what it makes of the context, and the pixels."""
+def make(name: str) -> Estimator | Peer:
+    return Estimator(name) if name in ESTIMATORS else Peer(name, dim_x=2)
 
-    def __init__(self, name: str) -> None:
-        self.model = PEERS[name](CMANPConfig(dim_x=2)).eval()
-        self.rows: tuple[Tensor, Tensor]
-        self.memory: list = []
 
-    @torch.inference_mode()
-    def read(self, X: np.ndarray, y: np.ndarray) -> None:
-        self.rows = torch.tensor(X[None], dtype=torch.float32), torch.tensor(y[None], dtype=torch.float32)
-        self.memory = self.model.condition(*self.rows)
-
-    @torch.inference_mode()
-    def predict(self, X: np.ndarray) -> None:
-        for part in np.split(X, np.arange(CHUNK, len(X), CHUNK)):
-            self.model.query(torch.tensor(part[None], dtype=torch.float32), self.memory)
-
-    def nbytes(self) -> int:
-        return sum(t.nbytes for layer in self.memory for t in layer) + sum(t.nbytes for t in self.rows)
+def predict(model: Estimator | Peer, X: np.ndarray) -> None:
+    """Query all rows, as many at once as the estimator does."""
+    for part in np.split(X, np.arange(CHUNK, len(X), CHUNK)):
+        model.query(part)
 
 
 def photograph(side: int) -> np.ndarray:
     """Grey and square, (side, side)."""
     return np.asarray(Image.fromarray(load_sample_image("china.jpg")).convert("L").resize((side, side)))
-
-
-def peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def seconds(step: Callable[[], None]) -> tuple[float, float]:
@@ -113,17 +96,16 @@ def seconds(step: Callable[[], None]) -> tuple[float, float]:
 def measure(name: str, side: int) -> dict[str, float]:
     """All figures of one model at one resolution; in a process of its own."""
     X, y = pixels_to_rows(photograph(side))
-    read = np.random.default_rng(0).permutation(len(X))[: round(FRACTION * len(X))]
-    make = Estimator if name in ESTIMATORS else Peer
+    known = np.random.default_rng(0).permutation(len(X))[: round(FRACTION * len(X))]
     warm = make(name)
-    warm.read(X[:64], y[:64])
-    warm.predict(X[:64])
+    warm.condition(X[:64], y[:64])
+    predict(warm, X[:64])
     torch.manual_seed(0)
     model, before = make(name), peak_megabytes()
     resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES * 2**30,) * 2)
-    read_s, read_cpu = seconds(lambda: model.read(X[read], y[read]))
-    predict_s, predict_cpu = seconds(lambda: model.predict(X))
-    reading = [read_s, read_cpu, 1e3 * read_cpu / len(read)]
+    read_s, read_cpu = seconds(lambda: model.condition(X[known], y[known]))
+    predict_s, predict_cpu = seconds(lambda: predict(model, X))
+    reading = [read_s, read_cpu, 1e3 * read_cpu / len(known)]
     predicting = [predict_s, predict_cpu, 1e3 * predict_cpu / len(X)]
     memory = [model.nbytes(), peak_megabytes() - before]
     return dict(zip(FIGURES, [*reading, *predicting, *memory], strict=True))
