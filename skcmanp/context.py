@@ -16,7 +16,7 @@ import safetensors.numpy
 from skcmanp.scaling import Scaling
 from skcmanp.summary import DOUBLE, Summary
 
-_FORMAT = "skcmanp.context.3"
+_FORMAT = "skcmanp.context.4"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skcmanp.context import ContextState
 from skcmanp.nn.conjugate import Sums
-from skcmanp.nn.features import Basis
+from skcmanp.nn.features import Basis, Noise
 from skcmanp.nn.model import CMANP, Memory
 from skcmanp.scaling import Scaling
 from skcmanp.summary import RunningSoftmax, RunningSums, Summary
@@ -62,10 +62,12 @@ class Network:
         basis = self._bases.get(scaling)
         if basis is None:
             with torch.inference_mode():
-                points = torch.tensor(scaling.points, device=self.device)
-                padded = torch.nn.functional.pad(points, (0, self.config.dim_x - points.shape[1])).unsqueeze(0)
-                ratio, share = (torch.tensor(array, device=self.device) for array in (scaling.ratio, scaling.share))
-                basis = self._model.basis(padded, ratio, share)
+                points, noise_points, ratio, share, noise_weights = (
+                    torch.tensor(getattr(scaling, name), device=self.device)
+                    for name in ("points", "noise_points", "ratio", "share", "noise_weights")
+                )
+                noise = Noise(self._widened(noise_points), noise_weights.unsqueeze(0))
+                basis = self._model.basis(self._widened(points), ratio, share, noise)
             self._bases[scaling] = basis
         return basis
 
@@ -138,8 +140,11 @@ class Network:
         return torch.tensor(array, dtype=self.dtype, device=self.device)
 
     def _padded(self, x: Array) -> Tensor:
-        """Features of the network's width, absent ones zero, (n, d) -> (1, n, dx)."""
-        return torch.nn.functional.pad(self._tensor(x), (0, self.config.dim_x - x.shape[1])).unsqueeze(0)
+        """Features of the network's width and dtype, absent ones zero, (n, d) -> (1, n, dx)."""
+        return self._widened(self._tensor(x))
+
+    def _widened(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.pad(x, (0, self.config.dim_x - x.shape[1])).unsqueeze(0)
 
 
 def _numpy(tensor: Tensor) -> Array:

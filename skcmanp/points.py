@@ -18,9 +18,16 @@ MIN_RESIDUAL = 1e-5
 
 def matern52(a: Array, b: Array) -> Array:
     """Matern-5/2 kernel of unit variance and length-scale, (n, d) and (m, d) -> (n, m)."""
+    return matern52_and_slope(a, b)[0]
+
+
+def matern52_and_slope(a: Array, b: Array) -> tuple[Array, Array]:
+    """The same, and its derivative in the squared distance."""
     squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
     r = np.sqrt(5 * np.maximum(squares, 0.0))
-    return (1 + r + np.square(r) / 3) * np.exp(-r)
+    decay = np.exp(-r)
+    linear = decay * (1 + r)
+    return linear + np.square(r) * decay / 3, -5 / 6 * linear
 
 
 def choose_points(x: Array, n_points: int) -> Array:

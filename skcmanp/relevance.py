@@ -26,6 +26,9 @@ EVIDENCE_ROWS = 512
 # Fitted logarithms are rounded to this, so that rounding errors of the rows' order cannot show.
 GRID = 0.05
 
+# Rows are rounded to this, for the same reason; a power of two, which costs no digits.
+RESOLUTION = 2.0**-20
+
 _LOG_RANGE = (math.log(0.03), math.log(300.0))
 
 
@@ -99,7 +102,13 @@ def sample_rows(chunks: Iterable[Rows]) -> Rows:
         chosen = first[:MAX_ROWS]
         kept = x[chosen], y[chosen], np.bincount(inverse, weight)[:MAX_ROWS].astype(np.float64)
     assert kept is not None
-    return kept
+    x, y, weight = kept
+    return _rounded(x), _rounded(y), weight
+
+
+def _rounded(values: Array) -> Array:
+    """Without the last bits, which depend on the rows' order, and which optimisers would amplify."""
+    return np.round(values / RESOLUTION) * RESOLUTION
 
 
 def _hash(rows: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -1,9 +1,9 @@
-"""What the first data fixes: centre and scale of every feature and target, and points among the rows.
+"""What the first data fixes: centre and scale of every feature and target, points, and how noise varies.
 
 Networks are meta-trained on standardised tasks, some of them with every feature
 in units of its length-scale. The moments of the first data seen, or declared
-bounds, those length-scales and the points that carry the network's memory are
-frozen; from then on reading rows is additive.
+bounds, those length-scales, the points that carry the network's memory and the
+profile of the noise are frozen; from then on reading rows is additive.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skcmanp.points import choose_points
+from skcmanp.process import fit_process
 from skcmanp.relevance import default_lengthscale, fit_lengthscales, sample_rows
 
 Array = NDArray[np.float64]
@@ -100,6 +101,9 @@ class Scaling:
         Signal to noise; 1 by default.
     share : ndarray (1,), float64, optional
         Of functions, what can be said with the points; 0 by default.
+    noise_points, noise_weights : ndarray (q, d) and (q + 1,), float64, optional
+        How the noise's scale varies, see `skcmanp.process.NoiseProfile`; by
+        default it does not.
     """
 
     x_centre: Array
@@ -109,6 +113,8 @@ class Scaling:
     points: Array = field(default_factory=lambda: np.zeros((0, 0)))
     ratio: Array = field(default_factory=lambda: np.ones(1))
     share: Array = field(default_factory=lambda: np.zeros(1))
+    noise_points: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    noise_weights: Array = field(default_factory=lambda: np.zeros(1))
 
     @classmethod
     def fit(
@@ -162,12 +168,19 @@ class Scaling:
         scaled = ((scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks)
         x, targets, w = sample_rows(scaled)
         lengthscale, ratio = fit_lengthscales(x, targets, w)
-        points = choose_points(x / lengthscale, int(MAX_SHARE * n_points))
+        x = x / lengthscale
+        points = choose_points(x, int(MAX_SHARE * n_points))
         # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
         unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
         unseen = max(unseen, 1 - MAX_SHARE)
+        points, ratio, noise = fit_process(x, targets, w, points, ratio)
         return replace(
-            scaling.stretched(lengthscale), points=points, ratio=np.array([ratio]), share=np.array([1 - unseen])
+            scaling.stretched(lengthscale),
+            points=points,
+            ratio=np.array([ratio]),
+            share=np.array([1 - unseen]),
+            noise_points=noise.points,
+            noise_weights=noise.weights,
         )
 
     def stretched(self, lengthscale: Array) -> Scaling:

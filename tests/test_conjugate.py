@@ -114,7 +114,7 @@ def test_every_regression_is_what_it_would_be_alone(kernel):
     torch.testing.assert_close(posterior.probability[..., 0], evidence.double().softmax(1), rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 3), (2.0, 2), (1e-3, 1)])
+@pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 4), (2.0, 3), (1e-3, 1)])
 def test_signal_to_noise_is_at_most_a_multiple_of_what_was_fitted(ratio, n_possible):
     """Ratios are 3.0, 4.9, 8.2, 13.5 and so on, and the smallest is always possible."""
     memory, (x, y) = make(n_regressions=8, kernel="matern52"), rows(20)
@@ -155,7 +155,7 @@ def test_weights_are_repetitions():
 def test_features_of_one_batch_entry_serve_all_targets():
     memory, (x, y) = make(n_regressions=2), rows(10)
     x = x[:1].expand(3, -1, -1)
-    sums, shared = memory.read(x, y, basis(memory)), memory.read(x[:1], y, Basis(*(t[:1] for t in basis(memory))))
+    sums, shared = memory.read(x, y, basis(memory)), memory.read(x[:1], y, Basis(*(t[:1] for t in basis(memory)[:4])))
     assert shared.a.shape[0] == 1
     torch.testing.assert_close(shared.a[0], sums.a[2])
     torch.testing.assert_close(shared.b, sums.b)

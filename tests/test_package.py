@@ -15,6 +15,7 @@ PACKAGE = Path(skcmanp.__file__).parent
 # Each layer imports only from those before it.
 LAYERS = [
     {"early", "files", "images", "points", "progress", "relevance", "validation", "summary", "nn.config"},
+    {"process"},
     {"scaling", "metrics.gaussian"},
     {"metrics.scorers"},
     {"metrics"},

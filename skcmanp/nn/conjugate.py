@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
+from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
 
 # Signal to noise for the variance that features miss: more makes the rows at the points outweigh too many.
 MAX_RATIO = 4.0
 
 # Signal to noise may be this many times what was fitted to the first rows. Where features cannot follow a function,
 # ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
-MAX_GROWTH = 4.0
+MAX_GROWTH = 6.0
 
 # Local standard deviations are told relative to the mixture's, within a factor of exp of this.
 _LOG_LOCAL = 3.0
@@ -56,7 +56,7 @@ class Parts(NamedTuple):
     means: Tensor  # (B, K, M, dy)
     white: Tensor  # W: their signals' covariances are noise W diag(s) W^T, (B, G, M, F)
     signal: Tensor  # their variances, relative to the noise's, (B, K, M)
-    missing: Tensor  # variance that the features miss, relative to the noise's, (B or 1, M, 1)
+    noise: Tensor  # variance of the noise, and of what the features miss, relative to the mean noise's, (B or 1, M, 1)
     squares: Tensor  # the regression on y^2, (B, M, dy)
 
 
@@ -100,7 +100,7 @@ class ConjugateMemory(nn.Module):
         self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
         self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
-    def basis(self, points: Tensor, ratio: Tensor, share: Tensor | None = None) -> Basis:
+    def basis(self, points: Tensor, ratio: Tensor, share: Tensor | None = None, noise: Noise | None = None) -> Basis:
         """What features need to know of the first rows.
 
         Parameters
@@ -111,18 +111,21 @@ class ConjugateMemory(nn.Module):
             Signal to noise.
         share : Tensor (B,), optional
             Of the variance that features made of the points are to carry.
+        noise : Noise, optional
+            How its scale varies.
         """
-        return self.embed.basis(points, ratio, share)
+        return self.embed.basis(points, ratio, share)._replace(noise=noise)
 
     def features(self, x: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
-        """psi(x), (B, N, dx) -> (B, N, F), and the variance beside them relative to the noise's, (B, N, 1), float64.
+        """psi(x), (B, N, dx) -> (B, N, F), and the variance beside it relative to the mean noise's, (B, N, 1), float64.
 
         The functions that features combine to miss some of the signal where
         there are no points near. There it acts as noise. The ratio is bounded
         lest a few rows at the points outweigh all others.
         """
         psi, missing = self.embed(x.to(self.log_tau.dtype), basis)
-        return psi.double(), _signal(basis) * missing.unsqueeze(-1)
+        noise = torch.ones_like(missing) if basis.noise is None else basis.noise.variance(x)
+        return psi.double(), (noise + _signal(basis).squeeze(-1) * missing).unsqueeze(-1)
 
     def read(self, x: Tensor, y: Tensor, basis: Basis, log_weight: Tensor | None = None) -> Sums:
         """Sums of some rows.
@@ -135,8 +138,8 @@ class ConjugateMemory(nn.Module):
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        (psi, missing), y = self.features(x, basis), y.double()
-        weight = 1 / (1 + missing)  # (B or 1, N, 1)
+        (psi, noise), y = self.features(x, basis), y.double()
+        weight = 1 / noise  # (B or 1, N, 1)
         if log_weight is not None:
             weight = weight * log_weight.double().exp().unsqueeze(-1)
         weighted = weight * psi
@@ -197,24 +200,24 @@ class ConjugateMemory(nn.Module):
 
     def parts(self, x: Tensor, posterior: Posterior, basis: Basis) -> Parts:
         """What each regression says of rows, (B or 1, M, dx)."""
-        features, missing = self.features(x, basis)
+        features, noise = self.features(x, basis)
         psi = features.unsqueeze(1)  # (B, 1, M, F)
         means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
         white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)
         signal = torch.einsum("bkmf,bkf->bkm", white.square(), posterior.shrinkage)
         squares = torch.einsum("bmf,bfd->bmd", features, posterior.squares)
-        return Parts(means, white, signal, missing, squares)
+        return Parts(means, white, signal, noise, squares)
 
     def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
 
-        That is of its parts, of the variance that the features miss, and of
-        the targets' local variance as their squares tell it.
+        That is of its parts, of the noise and the variance that the features
+        miss, and of the targets' local variance as their squares tell it.
 
         Normal of (B, M, dy), and hints (B, M, n_hints).
         """
-        means, missing = parts.means, parts.missing.unsqueeze(1)  # (B, K, M, dy), (B, 1, M, 1)
-        variances = (1 + missing + parts.signal.unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
+        means, noise = parts.means, parts.noise.unsqueeze(1)  # (B, K, M, dy), (B, 1, M, 1)
+        variances = (noise + parts.signal.unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
         spread = means - mean.unsqueeze(1)
@@ -232,7 +235,7 @@ class ConjugateMemory(nn.Module):
                 std.log(),
                 *(part.permute(0, 2, 1, 3).flatten(2) for part in details),
                 local.clamp(max=_LOG_LOCAL),
-                missing.squeeze(1).log1p().expand(len(mean), -1, -1),
+                noise.squeeze(1).log().expand(len(mean), -1, -1),
             ],
             dim=-1,
         )
@@ -247,7 +250,7 @@ class ConjugateMemory(nn.Module):
         spread = means - (probability.unsqueeze(2) * means).sum(1, keepdim=True)
         total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
         common = _signal(basis) * self.embed.missing_covariance(x.to(self.log_tau.dtype), basis)
-        common.diagonal(dim1=1, dim2=2).copy_(1 + parts.missing.squeeze(-1))
+        common.diagonal(dim1=1, dim2=2).copy_(parts.noise.squeeze(-1))
         weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
         # One by one: K matrices of all pairs of rows would be large.
         for k in range(means.shape[1]):

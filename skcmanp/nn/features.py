@@ -11,6 +11,20 @@ from scipy.stats import f as f_distribution
 from torch import Tensor, nn
 
 from skcmanp.nn.embedding import mlp
+from skcmanp.process import NOISE_STRETCH
+
+
+class Noise(NamedTuple):
+    """How the noise's scale varies, see `skcmanp.process.NoiseProfile`."""
+
+    points: Tensor  # (B, q, dx)
+    weights: Tensor  # (B, q + 1)
+
+    def variance(self, x: Tensor) -> Tensor:
+        """Relative to its mean over the first rows, (B or 1, N, dx) -> (B, N), float64."""
+        kernel = _matern52(x.double() / NOISE_STRETCH, self.points.double() / NOISE_STRETCH)  # (B, N, q)
+        weights = self.weights.double().unsqueeze(-1)
+        return (2 * (kernel @ weights[:, :-1] + weights[:, -1:])).exp().squeeze(-1)
 
 
 class Basis(NamedTuple):
@@ -20,6 +34,7 @@ class Basis(NamedTuple):
     factor: Tensor  # Cholesky factor of their covariance, (B, p, p), float64
     ratio: Tensor  # signal to noise, (B,)
     share: Tensor  # of the variance that these features carry, (B,)
+    noise: Noise | None = None  # none is the same everywhere
 
 
 class LearnedFeatures(nn.Module):

@@ -24,7 +24,7 @@ from skcmanp.nn.cmab import CMAB
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.conjugate import ConjugateMemory, Parts, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
-from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
+from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
 from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
 
 
@@ -210,9 +210,15 @@ class CMANP(nn.Module):
         k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
         return k, v
 
-    def basis(self, points: Tensor, ratio: Tensor, share: Tensor | None = None) -> Basis | None:
+    def basis(
+        self, points: Tensor, ratio: Tensor, share: Tensor | None = None, noise: Noise | None = None
+    ) -> Basis | None:
         """What the conjugate memory, if there is one, needs to know of the first rows; see `ConjugateMemory.basis`."""
-        return None if self.memory is None else self.memory.basis(self.bound(points), ratio, share)
+        if self.memory is None:
+            return None
+        if noise is not None:
+            noise = noise._replace(points=self.bound(noise.points))
+        return self.memory.basis(self.bound(points), ratio, share, noise)
 
     def read(
         self,
@@ -335,7 +341,14 @@ class CMANP(nn.Module):
         return marginals.mean, std.unsqueeze(-1) * correlation * std.unsqueeze(-2)
 
     def forward(
-        self, x: Tensor, y: Tensor, x_target: Tensor, points: Tensor | None = None, ratio: Tensor | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        x_target: Tensor,
+        points: Tensor | None = None,
+        ratio: Tensor | None = None,
+        noise_points: Tensor | None = None,
+        noise_weights: Tensor | None = None,
     ) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
 
@@ -349,20 +362,31 @@ class CMANP(nn.Module):
             Features of some rows, for the conjugate memory; none by default.
         ratio : Tensor (B,), optional
             Signal to noise; 1 by default.
+        noise_points, noise_weights : Tensor (B, q, dx) and (B, q + 1), optional
+            How the noise's scale varies, see `skcmanp.process.NoiseProfile`; by
+            default it does not.
 
         Returns
         -------
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
-        return self.query(x_target, *self.condition(x, y, points, ratio))
+        return self.query(x_target, *self.condition(x, y, points, ratio, noise_points, noise_weights))
 
     def condition(
-        self, x: Tensor, y: Tensor, points: Tensor | None = None, ratio: Tensor | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        points: Tensor | None = None,
+        ratio: Tensor | None = None,
+        noise_points: Tensor | None = None,
+        noise_weights: Tensor | None = None,
     ) -> tuple[Memory, Tensor]:
         """What `query` and `joint` need of context rows, with autograd: memory, and the number of rows (B,)."""
         count = x.new_full((len(x),), float(x.shape[1]))
-        basis = self.basis(x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio)
+        points, ratio = x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio
+        noise = None if noise_points is None or noise_weights is None else Noise(noise_points, noise_weights)
+        basis = self.basis(points, ratio, noise=noise)
         x, y = self.bound(x), self.bound(y)
         attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
         sums = None if self.memory is None or basis is None else self.memory.read(x, y, basis)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skcmanp.process import NOISE_POINTS, fit_process
 from skcmanp.relevance import default_lengthscale, fit_lengthscales
 
 
@@ -19,8 +20,9 @@ class TaskBatch(NamedTuple):
     Shapes: context ``x`` (B, N, dx) and ``y`` (B, N, dy), N may be 0;
     targets ``x_target`` (B, M, dx) and ``y_target`` (B, M, dy). float32.
     Tasks that are scaled by their relevance also have what was learned on the
-    way: ``points`` (B, p, dx), features of some of the first rows, and
-    ``ratio`` (B,), of signal to noise.
+    way: ``points`` (B, p, dx) among the first rows, ``ratio`` (B,) of signal to
+    noise, and how the noise varies, ``noise_points`` (B, q, dx) and
+    ``noise_weights`` (B, q + 1).
     """
 
     x: Tensor
@@ -29,13 +31,13 @@ class TaskBatch(NamedTuple):
     y_target: Tensor
     points: Tensor | None = None
     ratio: Tensor | None = None
+    noise_points: Tensor | None = None
+    noise_weights: Tensor | None = None
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """What a network is given."""
-        if self.points is None or self.ratio is None:
-            return self.x, self.y, self.x_target
-        return self.x, self.y, self.x_target, self.points, self.ratio
+        return tuple(t for name, t in self._asdict().items() if name != "y_target" and t is not None)
 
     def to(self, device: torch.device | str) -> TaskBatch:
         return self._replace(**{name: t.to(device) for name, t in self._asdict().items() if t is not None})
@@ -162,27 +164,43 @@ def noise_like(x: Tensor, p_heavy: float, p_varying: float, generator: torch.Gen
     return noise
 
 
-# Rows per task to which length-scales are fitted: fewer than the estimator takes, as every task needs a fit.
+# Rows per task to which length-scales, and points and noise, are fitted, and points that may move: fewer than the
+# estimator takes, as every task needs a fit.
 RELEVANCE_ROWS = 160
+PROCESS_ROWS = 400
+MOVING_POINTS = 128
 
 
 def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> TaskBatch:
     """Features in units of their length-scales, as the estimator fits them to the first `n_reference` context rows.
 
     With no such rows the length-scales are those before anything is known.
-    Rows of tasks are exchangeable, so their first ones serve as points, where
+    Rows of tasks are exchangeable, so points start from their first ones, where
     the estimator chooses with more care.
     """
-    n_rows = min(n_reference, RELEVANCE_ROWS)
-    lengthscale = torch.full((len(batch.x), 1, batch.x.shape[-1]), default_lengthscale(n_features))
-    ratio = torch.ones(len(batch.x))
-    if n_rows:
-        for i, (x, y) in enumerate(zip(batch.x, batch.y, strict=True)):
-            rows = (x[:n_rows, :n_features].double().numpy(), y[:n_rows].double().numpy(), np.ones(n_rows))
-            fitted, ratio[i] = fit_lengthscales(*rows)
-            lengthscale[i, 0, :n_features] = torch.tensor(fitted)
-    x = batch.x / lengthscale
-    return batch._replace(x=x, x_target=batch.x_target / lengthscale, points=x[:, :n_reference], ratio=ratio)
+    n_tasks, n_rows, n_points = len(batch.x), min(n_reference, PROCESS_ROWS), min(n_reference, MOVING_POINTS)
+    n_noise = min(n_points, NOISE_POINTS)
+    lengthscale = torch.full((n_tasks, 1, batch.x.shape[-1]), default_lengthscale(n_features))
+    points, noise_points = batch.x.new_zeros(n_tasks, n_points, batch.x.shape[-1]), batch.x[:, :n_noise]
+    ratio, noise_weights = torch.ones(n_tasks), torch.zeros(n_tasks, n_noise + 1)
+    for i in range(n_tasks if n_rows else 0):
+        x, y = batch.x[i, :n_rows, :n_features].double().numpy(), batch.y[i, :n_rows].double().numpy()
+        weight = np.ones(n_rows)
+        fitted, start = fit_lengthscales(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight)))
+        process = fit_process(x / fitted, y, weight, (x / fitted)[:n_points], start)
+        lengthscale[i, 0, :n_features] = torch.tensor(fitted)
+        points[i, :, :n_features] = torch.tensor(process.points)
+        ratio[i] = process.ratio
+        if len(process.noise.points):
+            noise_weights[i] = torch.tensor(process.noise.weights)
+    return batch._replace(
+        x=batch.x / lengthscale,
+        x_target=batch.x_target / lengthscale,
+        points=points,
+        ratio=ratio,
+        noise_points=noise_points / lengthscale,
+        noise_weights=noise_weights,
+    )
 
 
 def standardize(batch: TaskBatch, n_reference: int) -> TaskBatch:

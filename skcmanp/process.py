@@ -1,0 +1,222 @@
+"""A sparse Gaussian process, fitted to the first rows: where its points are, and where its noise is large.
+
+Points that may move follow a function more closely than as many rows do, and
+noise whose scale may vary tells rows that are worth much from those that are
+worth little. Both are found by evidence, and then frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import minimize, minimize_scalar
+
+from skcmanp.points import matern52, matern52_and_slope
+
+Array = NDArray[np.float64]
+
+# Rows that are looked at; the cost grows with their number and the square of the points'.
+PROCESS_ROWS = 1000
+_ITERATIONS = 15
+
+# How much of the variance that the points miss counts as noise where rows are read: between the variational bound (0),
+# which sees too much noise, and the fully independent conditional (1), which sees too little.
+_POWER = 0.5
+
+# Points that carry the noise's profile, its length-scales relative to the function's, and its prior standard deviation.
+NOISE_POINTS = 50
+NOISE_STRETCH = 2.0
+_NOISE_SPREAD = 0.5
+
+_JITTER = 1e-6
+
+
+class NoiseProfile(NamedTuple):
+    """How the noise's standard deviation varies, relative to noise whose variance is the first rows' mean.
+
+    Its logarithm is a Matern-5/2 process of length-scale `NOISE_STRETCH`, known at points, and a constant.
+    """
+
+    points: Array  # (q, d), q may be 0
+    weights: Array  # (q + 1,), the last is the constant
+
+
+class Process(NamedTuple):
+    """What `fit_process` finds."""
+
+    points: Array  # (p, d)
+    ratio: float  # standard deviation of the signal over that of the noise
+    noise: NoiseProfile
+
+
+def constant_noise(n_features: int) -> NoiseProfile:
+    """The profile of noise that is the same everywhere."""
+    return NoiseProfile(np.zeros((0, n_features)), np.zeros(1))
+
+
+def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) -> Process:
+    """Move the points, and find how the noise varies, by evidence.
+
+    The approximate evidence is that of power expectation propagation: Bui, Yan
+    and Turner, "A unifying framework for Gaussian process pseudo-point
+    approximations" (2017), equation 17. The logarithm of the noise's scale is a
+    process itself, after Goldberg, Williams and Bishop, "Regression with
+    input-dependent noise" (1998), and taken for constant unless its evidence,
+    by Laplace's approximation, is the larger.
+
+    Parameters
+    ----------
+    x : ndarray (n, d)
+        Features of different rows in units of their length-scales; at most
+        `PROCESS_ROWS` of them are looked at.
+    y : ndarray (n, t)
+        Standardised targets; they share points and profile.
+    weight : ndarray (n,)
+        Positive.
+    points : ndarray (p, d)
+        Rows to start from, the most telling first. They stay where they are
+        if they are all the rows.
+    ratio : float
+        Signal to noise to start from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcmanp.process import fit_process, log_noise
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(-2, 2, (300, 1))
+    >>> y = np.sin(2 * x) + np.exp(x - 2) * rng.normal(size=(300, 1))
+    >>> process = fit_process(x, y, np.ones(300), x[:30], 5.0)
+    >>> (low, high) = log_noise(np.array([[-1.0], [1.0]]), process.noise)
+    >>> bool(1.5 < high - low < 2.5)
+    True
+    """
+    moves = len(points) < len(x)
+    x, y, weight = x[:PROCESS_ROWS], y[:PROCESS_ROWS], weight[:PROCESS_ROWS]
+    centres = points[:NOISE_POINTS]
+    carriers = _project(centres / NOISE_STRETCH, x / NOISE_STRETCH)
+    profile = _NOISE_SPREAD * carriers.v.T  # (n, q), its weights are N(0, 1)
+    start = -math.log(ratio)
+    n_weights = len(centres)
+    fixed = _project(points, x)
+
+    def unpack(parameters: Array) -> tuple[float, Array, Array]:
+        level, coefficients, moved = np.split(parameters, [1, 1 + n_weights])
+        return float(level[0]), coefficients, moved.reshape(points.shape) if moves else points
+
+    def objective(parameters: Array) -> tuple[float, Array]:
+        level, coefficients, moved = unpack(parameters)
+        projection = _project(moved, x) if moves else fixed
+        fit = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
+        by_noise = 2 * fit.by_log_noise()
+        penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
+        by_points = fit.by_points(projection, moved, x).ravel() if moves else np.zeros(0)
+        gradient = np.r_[by_noise.sum() - (level - start), profile.T @ by_noise - coefficients, by_points]
+        return penalty - fit.value, -gradient
+
+    begin = np.r_[start, np.zeros(n_weights), points.ravel() if moves else np.zeros(0)]
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS})
+    level, coefficients, points = unpack(found.x)
+
+    projection = _project(points, x)
+    log_scale = profile @ coefficients
+    overall = 0.5 * math.log(np.average(np.exp(2 * log_scale), weights=weight))
+    varying = _solve(projection, y, np.exp(2 * (level + log_scale)) / weight)
+    information = (profile * (2 * y.shape[1] * np.square(varying.freedom()))[:, None]).T @ profile
+    occam = 0.5 * np.linalg.slogdet(np.eye(n_weights) + information)[1]
+    constant = minimize_scalar(
+        lambda shift: -_solve(projection, y, np.exp(2 * (level + overall + shift)) / weight).value,
+        bounds=(-0.5, 0.5),
+        options={"maxiter": 6},
+    )
+    if varying.value - 0.5 * coefficients @ coefficients - occam <= -constant.fun:
+        return Process(points, math.exp(-(level + overall + constant.x)), constant_noise(x.shape[1]))
+    weights = _NOISE_SPREAD * solve_triangular(carriers.root, coefficients, lower=True, trans=1)
+    return Process(points, math.exp(-(level + overall)), NoiseProfile(centres, np.r_[weights, -overall]))
+
+
+def log_noise(x: Array, noise: NoiseProfile) -> Array:
+    """Logarithm of the noise's relative standard deviation, (n, d) -> (n,)."""
+    kernel = matern52(x / NOISE_STRETCH, noise.points / NOISE_STRETCH)
+    return kernel @ noise.weights[:-1] + noise.weights[-1]
+
+
+class _Projection(NamedTuple):
+    """What the points tell of the process at the rows."""
+
+    root: Array  # L, of the points' covariance, (p, p)
+    v: Array  # L^-1 k(points, x), (p, n)
+    missed: Array  # of the variance, (n,)
+    slope: Array  # derivative of k(points, x) in the squared distances, (p, n)
+    slope_within: Array  # the same of the points' covariance, (p, p)
+
+
+def _project(points: Array, x: Array) -> _Projection:
+    covariance, slope_within = matern52_and_slope(points, points)
+    root = cholesky(covariance + _JITTER * np.eye(len(points)), lower=True)
+    kernel, slope = matern52_and_slope(points, x)
+    v = solve_triangular(root, kernel, lower=True)
+    return _Projection(root, v, np.maximum(1 - np.square(v).sum(0), 0.0), slope, slope_within)
+
+
+class _Fit(NamedTuple):
+    """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `relevance`."""
+
+    value: float  # log-evidence, up to a constant
+    noise: Array  # relative to the signal's variance, (n,)
+    missed: Array  # (n,)
+    d: Array  # diagonal of D, (n,)
+    factor: Array  # of 1 + V D^-1 V^T, (p, p)
+    c: Array  # factor^-1 V, (p, n)
+    beta: Array  # (V^T V + D)^-1 y, (n, t)
+    precision: float  # expected, of the signal
+
+    def inverse_diagonal(self) -> Array:
+        """Of V^T V + D, (n,)."""
+        return 1 / self.d - np.square(self.c / self.d).sum(0)
+
+    def freedom(self) -> Array:
+        """Of every row, what its residual tells of the noise, from 0 to 1, (n,)."""
+        return np.clip(self.noise * self.inverse_diagonal(), 0.0, 1.0)
+
+    def by_diagonal(self) -> Array:
+        """Derivative of the evidence in the diagonal of D, (n,)."""
+        n_targets = self.beta.shape[1]
+        return 0.5 * (self.precision * np.square(self.beta).sum(1) - n_targets * self.inverse_diagonal())
+
+    def by_log_noise(self) -> Array:
+        """Derivative of the value in the logarithms of the noise variances, (n,)."""
+        lost = 0.5 * self.beta.shape[1] * (1 - _POWER) * self.missed / self.d
+        return self.by_diagonal() * self.noise + lost
+
+    def by_points(self, projection: _Projection, points: Array, x: Array) -> Array:
+        """Derivative of the value in the points, (p, d)."""
+        root, v, _, slope, slope_within = projection
+        n_targets = self.beta.shape[1]
+        by_missed = _POWER * self.by_diagonal() - 0.5 * n_targets * (1 - _POWER) / self.d
+        half = 0.5 * self.precision * (v @ self.beta) @ self.beta.T
+        half -= 0.5 * n_targets * solve_triangular(self.factor, self.c, lower=True, trans=1) / self.d
+        half -= v * by_missed  # half the derivative in V, (p, n)
+        half = solve_triangular(root, half, lower=True, trans=1)  # and in k(points, x)
+        by_covariance = -solve_triangular(root, v @ half.T, lower=True, trans=1)  # (p, p)
+        across = 4 * half * slope
+        within = 2 * (by_covariance + by_covariance.T) * slope_within
+        return (across.sum(1) + within.sum(1))[:, None] * points - across @ x - within @ points
+
+
+def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
+    v, missed = projection.v, projection.missed
+    d = noise + _POWER * missed
+    factor = cholesky(np.eye(len(v)) + (v / d) @ v.T, lower=True)
+    c = solve_triangular(factor, v, lower=True)
+    scaled = y / d[:, None]
+    beta = scaled - (c / d).T @ (c @ scaled)
+    shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * float((y * beta).sum())
+    log_determinant = np.log(d).sum() + 2 * np.log(factor.diagonal()).sum()
+    lost = (1 - _POWER) / _POWER * np.log1p(_POWER * missed / noise).sum()
+    value = -shape * math.log(rate) - 0.5 * y.shape[1] * (log_determinant + lost)
+    return _Fit(value, noise, missed, d, factor, c, beta, shape / rate)
