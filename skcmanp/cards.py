@@ -47,6 +47,7 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
         "description": recipe.description,
         "limits": recipe.limits,
         "recipe": recipe.source,
+        "start": None if recipe.start is None else _origin(load_checkpoint(recipe.start)[1]),
         "prior": recipe.tasks.describe(),
         "steps": recipe.training.steps,
         "tasks": recipe.training.steps * batch_size,
@@ -65,12 +66,18 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
     return path
 
 
+def _origin(card: dict[str, Any]) -> dict[str, Any]:
+    """Of a checkpoint that another starts from, what its own card says of how it was made."""
+    return {key: card.get(key) for key in ("name", "steps", "commit", "start")}
+
+
 def card_markdown(card: dict[str, Any]) -> str:
     """A checkpoint's card for people."""
     evaluation = card["evaluation"]
     which = "of its [evaluation] table" if "evaluation" in card["recipe"] else "of its prior"
     rows = {
         **card["prior"],
+        **_history(card.get("start")),
         "steps (tasks)": f"{card['steps']:,} ({card['tasks']:,})",
         "trained on": f"{card['device']}, {card['hours']} h, torch {card['torch']}",
         "code": card["commit"],
@@ -85,6 +92,14 @@ def card_markdown(card: dict[str, Any]) -> str:
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     made = f"Made by `skcmanp train recipes/{card['name']}.toml`."
     return f"# {card['name']}\n\n{card['description']}. {made}\n\n| | |\n|---|---|\n{table}\n\n{card['limits']}\n"
+
+
+def _history(start: dict[str, Any] | None) -> dict[str, str]:
+    """The row of the checkpoint that this one starts from, if there is one."""
+    if start is None:
+        return {}
+    steps = "" if start["steps"] is None else f", {start['steps']:,} steps, code {start['commit']}"
+    return {"starts from": f"{start['name']}{steps}"}
 
 
 def _joint(evaluation: dict[str, Any]) -> dict[str, str]:

@@ -62,12 +62,15 @@ class Network:
         basis = self._bases.get(scaling)
         if basis is None:
             with torch.inference_mode():
-                points, noise_points, ratio, share, noise_weights = (
-                    torch.tensor(getattr(scaling, name), device=self.device)
-                    for name in ("points", "noise_points", "ratio", "share", "noise_weights")
+                arrays = {name: torch.tensor(array, device=self.device) for name, array in vars(scaling).items()}
+                noise = Noise(
+                    self._widened(arrays["noise_points"]).unsqueeze(0),
+                    arrays["noise_weights"].unsqueeze(0),
+                    self._widened(arrays["noise_slope"]).unsqueeze(0),
+                    self._widened(arrays["noise_reach"]).unsqueeze(0),
                 )
-                noise = Noise(self._widened(noise_points), noise_weights.unsqueeze(0))
-                basis = self._model.basis(self._widened(points), ratio, share, noise)
+                points = self._widened(arrays["points"]).unsqueeze(0)
+                basis = self._model.basis(points, arrays["ratio"], arrays["share"], noise)
             self._bases[scaling] = basis
         return basis
 
@@ -141,10 +144,10 @@ class Network:
 
     def _padded(self, x: Array) -> Tensor:
         """Features of the network's width and dtype, absent ones zero, (n, d) -> (1, n, dx)."""
-        return self._widened(self._tensor(x))
+        return self._widened(self._tensor(x)).unsqueeze(0)
 
     def _widened(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.pad(x, (0, self.config.dim_x - x.shape[1])).unsqueeze(0)
+        return torch.nn.functional.pad(x, (0, self.config.dim_x - x.shape[-1]))
 
 
 def _numpy(tensor: Tensor) -> Array:

@@ -32,17 +32,29 @@ NOISE_POINTS = 50
 NOISE_STRETCH = 2.0
 _NOISE_SPREAD = 0.5
 
+# Beyond so many standard deviations a feature says no more of the noise.
+NOISE_REACH = 2.0
+
+# Log-evidence that noise which varies must have over constant noise, in nats.
+_MIN_GAIN = 3.0
+
+# A column with less spread, in units of its length-scale, says nothing of the noise.
+_LEAST_SPREAD = 1e-6
+
 _JITTER = 1e-6
 
 
 class NoiseProfile(NamedTuple):
     """How the noise's standard deviation varies, relative to noise whose variance is the first rows' mean.
 
-    Its logarithm is a Matern-5/2 process of length-scale `NOISE_STRETCH`, known at points, and a constant.
+    Its logarithm is a combination of Matern-5/2 kernels of length-scale `NOISE_STRETCH` at points, which vanishes
+    far from all of them, and a linear function, whose features end at their reach.
     """
 
     points: Array  # (q, d), q may be 0
-    weights: Array  # (q + 1,), the last is the constant
+    weights: Array  # (q,)
+    slope: Array  # (d,)
+    reach: Array  # (d,)
 
 
 class Process(NamedTuple):
@@ -55,7 +67,7 @@ class Process(NamedTuple):
 
 def constant_noise(n_features: int) -> NoiseProfile:
     """The profile of noise that is the same everywhere."""
-    return NoiseProfile(np.zeros((0, n_features)), np.zeros(1))
+    return NoiseProfile(np.zeros((0, n_features)), np.zeros(0), np.zeros(n_features), np.zeros(n_features))
 
 
 def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) -> Process:
@@ -66,7 +78,7 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
     approximations" (2017), equation 17. The logarithm of the noise's scale is a
     process itself, after Goldberg, Williams and Bishop, "Regression with
     input-dependent noise" (1998), and taken for constant unless its evidence,
-    by Laplace's approximation, is the larger.
+    by Laplace's approximation, is clearly larger.
 
     Parameters
     ----------
@@ -99,9 +111,38 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
     x, y, weight = x[:PROCESS_ROWS], y[:PROCESS_ROWS], weight[:PROCESS_ROWS]
     centres = points[:NOISE_POINTS]
     carriers = _project(centres / NOISE_STRETCH, x / NOISE_STRETCH)
-    profile = _NOISE_SPREAD * carriers.v.T  # (n, q), its weights are N(0, 1)
-    start = -math.log(ratio)
-    n_weights = len(centres)
+    # The linear part is for features that the function ignores, and whose length-scales are long therefore.
+    spread = x.std(axis=0)
+    reach = np.where(spread > _LEAST_SPREAD, NOISE_REACH * spread, 0.0)
+    slope = _NOISE_SPREAD / np.sqrt(x.shape[1]) / np.maximum(spread, _LEAST_SPREAD)
+    trend = np.clip(x, -reach, reach) * slope
+    profile = np.hstack([_NOISE_SPREAD * carriers.v.T, trend])  # (n, q + d), its coefficients are N(0, 1)
+    level, coefficients, points = _maximise(x, y, weight, points, profile, -math.log(ratio), moves)
+
+    projection = _project(points, x)
+    overall = 0.5 * math.log(np.average(np.exp(2 * profile @ coefficients), weights=weight))
+    level += overall  # of noise of the mean variance
+    gain, constant = _gain(projection, y, weight, profile, coefficients, level - overall, level)
+    if gain < _MIN_GAIN:
+        return Process(points, math.exp(-constant), constant_noise(x.shape[1]))
+    # Where rows are, the centres carry the constant by which the level moved as well as they carry the profile.
+    moved = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
+    local, linear = np.split(coefficients, [len(centres)])
+    weights = solve_triangular(carriers.root, _NOISE_SPREAD * local - moved, lower=True, trans=1)
+    return Process(points, math.exp(-level), NoiseProfile(centres, weights, linear * slope, reach))
+
+
+def log_noise(x: Array, noise: NoiseProfile) -> Array:
+    """Logarithm of the noise's relative standard deviation, (n, d) -> (n,)."""
+    kernel = matern52(x / NOISE_STRETCH, noise.points / NOISE_STRETCH)
+    return kernel @ noise.weights + np.clip(x, -noise.reach, noise.reach) @ noise.slope
+
+
+def _maximise(
+    x: Array, y: Array, weight: Array, points: Array, profile: Array, start: float, moves: bool
+) -> tuple[float, Array, Array]:
+    """The most probable logarithm of noise to signal, coefficients of the profile, and points."""
+    n_weights = profile.shape[1]
     fixed = _project(points, x)
 
     def unpack(parameters: Array) -> tuple[float, Array, Array]:
@@ -112,37 +153,39 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
         level, coefficients, moved = unpack(parameters)
         projection = _project(moved, x) if moves else fixed
         fit = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
-        by_noise = 2 * fit.by_log_noise()
+        by_scale = 2 * fit.by_log_noise()
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
         by_points = fit.by_points(projection, moved, x).ravel() if moves else np.zeros(0)
-        gradient = np.r_[by_noise.sum() - (level - start), profile.T @ by_noise - coefficients, by_points]
+        gradient = np.r_[by_scale.sum() - (level - start), profile.T @ by_scale - coefficients, by_points]
         return penalty - fit.value, -gradient
 
-    begin = np.r_[start, np.zeros(n_weights), points.ravel() if moves else np.zeros(0)]
-    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS})
-    level, coefficients, points = unpack(found.x)
+    moving = points.ravel() if moves else np.zeros(0)
+    bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * len(moving)]
+    begin = np.r_[start, np.zeros(n_weights), moving]
+    options = {"maxiter": _ITERATIONS}
+    return unpack(minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
 
-    projection = _project(points, x)
-    log_scale = profile @ coefficients
-    overall = 0.5 * math.log(np.average(np.exp(2 * log_scale), weights=weight))
-    varying = _solve(projection, y, np.exp(2 * (level + log_scale)) / weight)
+
+def _gain(
+    projection: _Projection,
+    y: Array,
+    weight: Array,
+    profile: Array,
+    coefficients: Array,
+    level: float,
+    mean_level: float,
+) -> tuple[float, float]:
+    """How much larger the log-evidence is than that of constant noise, and the level of that."""
+    varying = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
     information = (profile * (2 * y.shape[1] * np.square(varying.freedom()))[:, None]).T @ profile
-    occam = 0.5 * np.linalg.slogdet(np.eye(n_weights) + information)[1]
+    occam = 0.5 * np.linalg.slogdet(np.eye(len(information)) + information)[1]
     constant = minimize_scalar(
-        lambda shift: -_solve(projection, y, np.exp(2 * (level + overall + shift)) / weight).value,
+        lambda shift: -_solve(projection, y, np.exp(2 * (mean_level + shift)) / weight).value,
         bounds=(-0.5, 0.5),
         options={"maxiter": 6},
     )
-    if varying.value - 0.5 * coefficients @ coefficients - occam <= -constant.fun:
-        return Process(points, math.exp(-(level + overall + constant.x)), constant_noise(x.shape[1]))
-    weights = _NOISE_SPREAD * solve_triangular(carriers.root, coefficients, lower=True, trans=1)
-    return Process(points, math.exp(-(level + overall)), NoiseProfile(centres, np.r_[weights, -overall]))
-
-
-def log_noise(x: Array, noise: NoiseProfile) -> Array:
-    """Logarithm of the noise's relative standard deviation, (n, d) -> (n,)."""
-    kernel = matern52(x / NOISE_STRETCH, noise.points / NOISE_STRETCH)
-    return kernel @ noise.weights[:-1] + noise.weights[-1]
+    gain = varying.value - 0.5 * coefficients @ coefficients - occam + constant.fun
+    return float(gain), mean_level + float(constant.x)
 
 
 class _Projection(NamedTuple):

@@ -91,8 +91,8 @@ def load_recipe(path: str | Path) -> Recipe:
 
         With a key ``base``, the file of another recipe, this one has all of the
         other's but what it says itself: its tables are laid over the base's key
-        by key, lists within them replace lists. A base may have a base, and need
-        not be complete.
+        by key, lists within them replace lists, and a ``checkpoint`` replaces the
+        whole model. A base may have a base, and need not be complete.
 
         Files are relative to the recipe's folder, also those that its base has
         under ``files`` and ``checkpoint``.
@@ -153,7 +153,8 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     merged = _read(path.parent / base, (*above, path))
     for key, value in source.items():
         is_table = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merged[key] | value if is_table else value
+        whole = key == "model" and is_table and "checkpoint" in value  # it sets the whole model
+        merged[key] = merged[key] | value if is_table and not whole else value
     return merged
 
 

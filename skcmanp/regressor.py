@@ -59,11 +59,11 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
         whether to fit these to the first data seen (to 512 rows of it at most),
-        and to choose points among them (among 2,048 rows) that its memory is
-        made of; frozen afterwards. Targets share both. It takes up to a second
-        or two, and gains the more, the more typical the first data are of
-        all. "auto" does so unless bounds are declared or nothing is
-        standardised.
+        and the points that its memory is made of (chosen among 2,048 rows and
+        moved by 1,000), and how the scale of the noise varies (by 1,000);
+        frozen afterwards. Targets share all three. It takes up to a second or
+        two, and gains the more, the more typical the first data are of all.
+        "auto" does so unless bounds are declared or nothing is standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even the first rows of a stream may

@@ -101,7 +101,7 @@ class Scaling:
         Signal to noise; 1 by default.
     share : ndarray (1,), float64, optional
         Of functions, what can be said with the points; 0 by default.
-    noise_points, noise_weights : ndarray (q, d) and (q + 1,), float64, optional
+    noise_points, noise_weights, noise_slope, noise_reach : ndarray (q, d), (q,), (d,) and (d,), float64, optional
         How the noise's scale varies, see `skcmanp.process.NoiseProfile`; by
         default it does not.
     """
@@ -114,7 +114,9 @@ class Scaling:
     ratio: Array = field(default_factory=lambda: np.ones(1))
     share: Array = field(default_factory=lambda: np.zeros(1))
     noise_points: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    noise_weights: Array = field(default_factory=lambda: np.zeros(1))
+    noise_weights: Array = field(default_factory=lambda: np.zeros(0))
+    noise_slope: Array = field(default_factory=lambda: np.zeros(0))
+    noise_reach: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def fit(
@@ -179,8 +181,7 @@ class Scaling:
             points=points,
             ratio=np.array([ratio]),
             share=np.array([1 - unseen]),
-            noise_points=noise.points,
-            noise_weights=noise.weights,
+            **{f"noise_{name}": array for name, array in noise._asdict().items()},
         )
 
     def stretched(self, lengthscale: Array) -> Scaling:

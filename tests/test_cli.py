@@ -76,11 +76,14 @@ def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):
     )
     assert main(["train", str(recipe), "--output", str(tmp_path / "run"), "--device", "cpu"]) == 0
     model, card = skcmanp.load_checkpoint(tmp_path / "run" / "small.safetensors")
-    start, _ = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["tabular"])
+    start, start_card = skcmanp.load_checkpoint(skcmanp.shipped_checkpoints()["tabular"])
     changes = [(a - b).abs().max() for a, b in zip(model.parameters(), start.parameters(), strict=True)]
     assert 0 < max(changes) < 0.1
     assert card["prior"]["tasks"] == "splits of 3 data sets"
-    assert "| tasks | splits of 3 data sets |" in (tmp_path / "run" / "small.md").read_text()
+    assert card["start"] == {key: start_card.get(key) for key in ("name", "steps", "commit", "start")}
+    text = (tmp_path / "run" / "small.md").read_text()
+    assert "| tasks | splits of 3 data sets |" in text
+    assert f"| starts from | tabular, {start_card['steps']:,} steps, code {start_card['commit']} |" in text
 
 
 def test_a_joint_head_is_trained_beside_the_weights_of_a_checkpoint(tmp_path):

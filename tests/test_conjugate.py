@@ -7,7 +7,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
 from skcmanp.nn.conjugate import MAX_RATIO, ConjugateMemory, Sums
-from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures
+from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
 
 
 def make(n_regressions=1, n_features=24, dim_x=2, dim_y=1, kernel="learned"):
@@ -114,6 +114,29 @@ def test_every_regression_is_what_it_would_be_alone(kernel):
     torch.testing.assert_close(posterior.probability[..., 0], evidence.double().softmax(1), rtol=1e-5, atol=1e-8)
 
 
+def test_rows_where_noise_is_large_weigh_less_and_are_predicted_less_surely():
+    """As if every row had been repeated in inverse proportion to its noise variance."""
+    memory, (x, y), (x_target, _) = make(), rows(50), rows(7, seed=1)
+    noise = Noise(torch.randn(3, 4, 2).double(), torch.randn(3, 4).double(), torch.zeros(3, 2), torch.zeros(3, 2))
+    b = basis(memory)._replace(noise=noise)
+    count = torch.full((3,), 50.0)
+    with torch.no_grad():
+        posterior = memory.posterior(memory.read(x, y, b), count, b)
+        for i in range(3):
+            one = basis(memory)._replace(noise=None)
+            one = Basis(*(t[i : i + 1] for t in one[:4]))
+            weight = 1 / noise.variance(x)[i]
+            expected = memory.posterior(memory.read(x[i : i + 1], y[i : i + 1], one, weight.log()), count[:1], one)
+            torch.testing.assert_close(posterior.coefficients[i : i + 1], expected.coefficients)
+            torch.testing.assert_close(posterior.noise[i : i + 1], expected.noise)
+        parts = memory.parts(x_target, posterior, b)
+        plain = memory.parts(x_target, posterior, basis(memory))
+    torch.testing.assert_close(parts.noise.squeeze(-1), noise.variance(x_target))
+    torch.testing.assert_close(plain.noise, torch.ones_like(plain.noise))
+    told, quiet = (memory.mixture(p, posterior)[0].stddev for p in (parts, plain))
+    assert torch.equal(told > quiet, parts.noise.expand_as(told) > 1)
+
+
 @pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 4), (2.0, 3), (1e-3, 1)])
 def test_signal_to_noise_is_at_most_a_multiple_of_what_was_fitted(ratio, n_possible):
     """Ratios are 3.0, 4.9, 8.2, 13.5 and so on, and the smallest is always possible."""
@@ -167,18 +190,18 @@ def test_what_the_features_miss_is_noise_of_its_rows():
     distribution, hints = predict(memory, x, y, x_target, n_points=20)
     b, tau = basis(memory, 20), memory.log_tau[0].exp().detach()
     for i in range(3):
-        (psi, extra), (psi_target, extra_target) = memory.features(x, b), memory.features(x_target, b)
-        assert extra_target.max() > 0.05
-        assert extra.max() < MAX_RATIO**2
-        process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=1 + extra[i, :, 0].numpy(), optimizer=None)
+        (psi, total), (psi_target, total_target) = memory.features(x, b), memory.features(x_target, b)
+        assert total_target.max() > 1.05
+        assert total.max() < 1 + MAX_RATIO**2
+        process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=total[i, :, 0].numpy(), optimizer=None)
         process.fit((psi[i] * tau).numpy(), y[i, :, 0].numpy())
         mean, covariance = process.predict((psi_target[i] * tau).numpy(), return_cov=True)
         shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().item()
         noise = (rate + 0.5 * process.y_train_ @ process.alpha_) / (shape + 15 - 1)
         np.testing.assert_allclose(distribution.mean[i, :, 0].detach(), mean, rtol=1e-5, atol=1e-7)
-        variance = noise * (1 + extra_target[i, :, 0].numpy() + covariance.diagonal())
+        variance = noise * (total_target[i, :, 0].numpy() + covariance.diagonal())
         np.testing.assert_allclose(distribution.variance[i, :, 0].detach(), variance, rtol=1e-5)
-        np.testing.assert_allclose(hints[i, :, -1], extra_target[i, :, 0].log1p(), rtol=1e-6)
+        np.testing.assert_allclose(hints[i, :, -1], total_target[i, :, 0].log(), rtol=1e-6)
 
 
 def test_hints_tell_where_targets_scatter():

@@ -3,7 +3,8 @@ import pytest
 import torch
 from sklearn.gaussian_process.kernels import RBF, Matern
 
-from skcmanp.nn.features import LearnedFeatures, MaternFeatures
+from skcmanp.nn.features import LearnedFeatures, MaternFeatures, Noise
+from skcmanp.process import NoiseProfile, log_noise
 
 
 def kernel_of(features, x, points=None, share=None):
@@ -48,6 +49,14 @@ def test_points_and_waves_share_the_variance(n_features, share):
     used = 7 / (n_features - 3) if share is None else share
     waves = (kernel - used * alone) / (1 - used)
     assert np.abs(waves - Matern(1.0, nu=2.5)(x.numpy())).mean() < 0.15
+
+
+def test_noise_varies_as_its_profile_says():
+    x = np.random.default_rng(0).normal(size=(3, 9, 2))
+    profile = NoiseProfile(np.eye(2), np.array([0.5, -1.0]), np.array([0.3, -0.2]), np.array([1.0, 0.5]))
+    noise = Noise(*(torch.tensor(array).expand(3, *array.shape) for array in profile))
+    expected = [np.exp(2 * log_noise(rows, profile)) for rows in x]
+    np.testing.assert_allclose(noise.variance(torch.tensor(x)), expected)
 
 
 def test_equal_points_are_no_problem():

@@ -73,6 +73,13 @@ seed = 5
     assert isinstance(recipe.evaluation_tasks, GPTasks)
 
 
+def test_a_checkpoint_replaces_the_whole_model_of_a_base(tmp_path):
+    write(tmp_path, TEXT)
+    recipe = load_recipe(write_on(tmp_path, '[model]\ncheckpoint = "gp-1d"\n'))
+    assert recipe.start == shipped_checkpoints()["gp-1d"]
+    assert recipe.source["model"] == {"checkpoint": "gp-1d"}
+
+
 def test_a_recipe_with_a_base_alone_is_the_base(tmp_path):
     assert load_recipe(write_on(tmp_path, "")).source == load_recipe(tmp_path / "recipe.toml").source
 

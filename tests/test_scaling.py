@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from skcmanp.process import NoiseProfile, log_noise
 from skcmanp.relevance import default_lengthscale
 from skcmanp.scaling import LARGEST, Scaling, row_chunks
 
@@ -107,18 +108,32 @@ def test_relevance_multiplies_the_features_scale():
         np.testing.assert_array_equal(scaling.y_scale, plain.y_scale)
 
 
-def test_fitted_relevance_depends_on_neither_order_nor_repetition(monkeypatch):
+def test_fitted_scaling_says_how_the_noise_varies():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (500, 2))
+    y = X[:, :1] + np.exp(2 * X[:, 1:] - 2) * rng.normal(size=(500, 1))
+    scaling = Scaling.fit(X, y, relevance="fit", n_points=60)
+    profile = NoiseProfile(scaling.noise_points, scaling.noise_weights, scaling.noise_slope, scaling.noise_reach)
+    log_scale = log_noise(scaling.scale_x(X), profile)
+    assert np.std(log_scale - 2 * X[:, 1]) < 0.25 < 1 < np.std(log_scale)
+    assert not len(Scaling.fit(X, y, relevance="default").noise_points)
+
+
+@pytest.mark.parametrize("varies", [False, True])
+def test_fitted_relevance_depends_on_neither_order_nor_repetition(monkeypatch, varies):
     monkeypatch.setattr("skcmanp.scaling._MOMENT_ROWS", 50)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 3))
     y, weight = np.sin(2 * X[:, :1]), rng.integers(0, 3, 400).astype(float)
+    y = y + 0.1 * np.exp(varies * X[:, 1:2]) * rng.normal(size=y.shape)
     order = rng.permutation(400)
     again = np.repeat(np.arange(400), weight.astype(int))
-    expected = Scaling.fit(X, y, weight, relevance="fit").x_scale
-    np.testing.assert_allclose(
-        Scaling.fit(X[order], y[order], weight[order], relevance="fit").x_scale, expected, rtol=1e-12
-    )
-    np.testing.assert_allclose(Scaling.fit(X[again], y[again], relevance="fit").x_scale, expected, rtol=1e-12)
+    expected = Scaling.fit(X, y, weight, relevance="fit", n_points=30)
+    assert len(expected.noise_points) == (25 if varies else 0)
+    for rows in ((X[order], y[order], weight[order]), (X[again], y[again])):
+        found = Scaling.fit(*rows, relevance="fit", n_points=30)
+        for name, value in vars(found).items():
+            np.testing.assert_allclose(value, getattr(expected, name), rtol=1e-12, atol=1e-15, err_msg=name)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])

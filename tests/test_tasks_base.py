@@ -4,10 +4,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skcmanp.process import NOISE_POINTS, fit_process
 from skcmanp.relevance import default_lengthscale, fit_lengthscales
 from skcmanp.scaling import Scaling
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
 from skcmanp.tasks.base import (
+    MOVING_POINTS,
     TaskBatch,
     log_uniform,
     log_uniform_int,
@@ -137,8 +139,9 @@ def test_relevance_scaled_tasks_are_scaled_as_the_estimator_scales():
     for i in range(3):
         x, y = plain.x[i, :, :n_features].double().numpy(), plain.y[i].double().numpy()
         lengthscale, ratio = fit_lengthscales(x, y, np.ones(40))
+        process = fit_process(x / lengthscale, y, np.ones(40), x / lengthscale, ratio)
         lengthscale = torch.tensor(lengthscale).float()
-        assert scaled.ratio[i].item() == pytest.approx(ratio)
+        assert scaled.ratio[i].item() == pytest.approx(process.ratio)
         torch.testing.assert_close(scaled.x[i, :, :n_features] * lengthscale, plain.x[i, :, :n_features])
         torch.testing.assert_close(scaled.x_target[i, :, :n_features] * lengthscale, plain.x_target[i, :, :n_features])
 
@@ -151,6 +154,17 @@ def test_without_context_relevance_is_the_default():
     assert scaled.points.shape == (3, 0, 4)
 
 
+def test_points_of_many_rows_move_and_noise_that_varies_is_told():
+    arguments = {"dim_x": 2, "n_context": (500, 500), "n_target": 200, "p_empty": 0.0, "noise": (0.5, 0.5)}
+    tasks = FunctionTasks([RandomGP()], **arguments, p_varying=1.0, relevance=True)
+    batch = tasks.sample(4, generator(3))
+    assert batch.points.shape == (4, MOVING_POINTS, 2)
+    assert (batch.points != batch.x[:, :MOVING_POINTS]).any()
+    assert batch.noise_points.shape == (4, NOISE_POINTS, 2)
+    assert batch.noise_weights.shape == (4, NOISE_POINTS)
+    assert batch.noise_weights.any(1).sum() >= 2
+
+
 def test_points_are_the_first_rows():
     tasks = FunctionTasks([RandomGP()], dim_x=4, n_context=(30, 30), p_empty=0.0, relevance=True)
     batches = [tasks.sample(3, generator(seed)) for seed in range(12)]
@@ -158,6 +172,6 @@ def test_points_are_the_first_rows():
     assert max(numbers) == 30
     assert 10 <= min(numbers) < 30  # as a stream's first chunk
     for batch in batches:
-        assert torch.equal(batch.points, batch.x[:, : batch.points.shape[1]])
+        torch.testing.assert_close(batch.points, batch.x[:, : batch.points.shape[1]])
         for whole, part in zip(batch.inputs, batch.split(3)[1].inputs, strict=True):
             assert torch.equal(whole[1:2], part)

@@ -18,13 +18,17 @@ class Noise(NamedTuple):
     """How the noise's scale varies, see `skcmanp.process.NoiseProfile`."""
 
     points: Tensor  # (B, q, dx)
-    weights: Tensor  # (B, q + 1)
+    weights: Tensor  # (B, q)
+    slope: Tensor  # (B, dx)
+    reach: Tensor  # (B, dx)
 
     def variance(self, x: Tensor) -> Tensor:
         """Relative to its mean over the first rows, (B or 1, N, dx) -> (B, N), float64."""
-        kernel = _matern52(x.double() / NOISE_STRETCH, self.points.double() / NOISE_STRETCH)  # (B, N, q)
-        weights = self.weights.double().unsqueeze(-1)
-        return (2 * (kernel @ weights[:, :-1] + weights[:, -1:])).exp().squeeze(-1)
+        x, (points, weights, slope, reach) = x.double(), (t.double() for t in self)
+        local = (_matern52(x / NOISE_STRETCH, points / NOISE_STRETCH) @ weights.unsqueeze(-1)).squeeze(-1)  # (B, N)
+        reach = reach.unsqueeze(1)
+        trend = (x.clamp(-reach, reach) @ slope.unsqueeze(-1)).squeeze(-1)  # (B, N)
+        return (2 * (local + trend)).exp()
 
 
 class Basis(NamedTuple):

@@ -347,8 +347,7 @@ class CMANP(nn.Module):
         x_target: Tensor,
         points: Tensor | None = None,
         ratio: Tensor | None = None,
-        noise_points: Tensor | None = None,
-        noise_weights: Tensor | None = None,
+        *noise: Tensor,
     ) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
 
@@ -362,7 +361,7 @@ class CMANP(nn.Module):
             Features of some rows, for the conjugate memory; none by default.
         ratio : Tensor (B,), optional
             Signal to noise; 1 by default.
-        noise_points, noise_weights : Tensor (B, q, dx) and (B, q + 1), optional
+        *noise : Tensor (B, q, dx), (B, q), (B, dx) and (B, dx), optional
             How the noise's scale varies, see `skcmanp.process.NoiseProfile`; by
             default it does not.
 
@@ -371,7 +370,7 @@ class CMANP(nn.Module):
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
-        return self.query(x_target, *self.condition(x, y, points, ratio, noise_points, noise_weights))
+        return self.query(x_target, *self.condition(x, y, points, ratio, *noise))
 
     def condition(
         self,
@@ -379,14 +378,12 @@ class CMANP(nn.Module):
         y: Tensor,
         points: Tensor | None = None,
         ratio: Tensor | None = None,
-        noise_points: Tensor | None = None,
-        noise_weights: Tensor | None = None,
+        *noise: Tensor,
     ) -> tuple[Memory, Tensor]:
         """What `query` and `joint` need of context rows, with autograd: memory, and the number of rows (B,)."""
         count = x.new_full((len(x),), float(x.shape[1]))
         points, ratio = x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio
-        noise = None if noise_points is None or noise_weights is None else Noise(noise_points, noise_weights)
-        basis = self.basis(points, ratio, noise=noise)
+        basis = self.basis(points, ratio, noise=Noise(*noise) if noise else None)
         x, y = self.bound(x), self.bound(y)
         attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
         sums = None if self.memory is None or basis is None else self.memory.read(x, y, basis)

@@ -21,8 +21,9 @@ class TaskBatch(NamedTuple):
     targets ``x_target`` (B, M, dx) and ``y_target`` (B, M, dy). float32.
     Tasks that are scaled by their relevance also have what was learned on the
     way: ``points`` (B, p, dx) among the first rows, ``ratio`` (B,) of signal to
-    noise, and how the noise varies, ``noise_points`` (B, q, dx) and
-    ``noise_weights`` (B, q + 1).
+    noise, and how the noise varies, see `skcmanp.process.NoiseProfile`:
+    ``noise_points`` (B, q, dx), ``noise_weights`` (B, q), ``noise_slope`` and
+    ``noise_reach`` (B, dx).
     """
 
     x: Tensor
@@ -33,6 +34,8 @@ class TaskBatch(NamedTuple):
     ratio: Tensor | None = None
     noise_points: Tensor | None = None
     noise_weights: Tensor | None = None
+    noise_slope: Tensor | None = None
+    noise_reach: Tensor | None = None
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -182,7 +185,8 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
     n_noise = min(n_points, NOISE_POINTS)
     lengthscale = torch.full((n_tasks, 1, batch.x.shape[-1]), default_lengthscale(n_features))
     points, noise_points = batch.x.new_zeros(n_tasks, n_points, batch.x.shape[-1]), batch.x[:, :n_noise]
-    ratio, noise_weights = torch.ones(n_tasks), torch.zeros(n_tasks, n_noise + 1)
+    ratio, noise_weights = torch.ones(n_tasks), torch.zeros(n_tasks, n_noise)
+    noise_slope, noise_reach = batch.x.new_zeros(2, n_tasks, batch.x.shape[-1])
     for i in range(n_tasks if n_rows else 0):
         x, y = batch.x[i, :n_rows, :n_features].double().numpy(), batch.y[i, :n_rows].double().numpy()
         weight = np.ones(n_rows)
@@ -193,6 +197,8 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
         ratio[i] = process.ratio
         if len(process.noise.points):
             noise_weights[i] = torch.tensor(process.noise.weights)
+            noise_slope[i, :n_features] = torch.tensor(process.noise.slope)
+            noise_reach[i, :n_features] = torch.tensor(process.noise.reach)
     return batch._replace(
         x=batch.x / lengthscale,
         x_target=batch.x_target / lengthscale,
@@ -200,6 +206,8 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
         ratio=ratio,
         noise_points=noise_points / lengthscale,
         noise_weights=noise_weights,
+        noise_slope=noise_slope,
+        noise_reach=noise_reach,
     )
 
 
