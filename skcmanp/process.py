@@ -1,8 +1,8 @@
 """A sparse Gaussian process, fitted to the first rows: where its points are, and where its noise is large.
 
 Points that may move follow a function more closely than as many rows do, and
-noise whose scale may vary tells rows that are worth much from those that are
-worth little. Both are found by evidence, and then frozen.
+noise whose scale may vary makes predictions as sure as they can be everywhere,
+not only on average. Both are found by evidence, and then frozen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from skcmanp.points import matern52, matern52_and_slope
 Array = NDArray[np.float64]
 
 # Rows that are looked at; the cost grows with their number and the square of the points'.
-PROCESS_ROWS = 1000
+PROCESS_ROWS = 2000
 _ITERATIONS = 15
 
 # How much of the variance that the points miss counts as noise where rows are read: between the variational bound (0),
@@ -75,10 +75,10 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
 
     The approximate evidence is that of power expectation propagation: Bui, Yan
     and Turner, "A unifying framework for Gaussian process pseudo-point
-    approximations" (2017), equation 17. The logarithm of the noise's scale is a
-    process itself, after Goldberg, Williams and Bishop, "Regression with
-    input-dependent noise" (1998), and taken for constant unless its evidence,
-    by Laplace's approximation, is clearly larger.
+    approximations" (2017). The logarithm of the noise's scale is a process
+    itself, after Goldberg, Williams and Bishop, "Regression with
+    input-dependent noise: a Gaussian process treatment" (1998), and taken for
+    constant unless its evidence, by Laplace's approximation, is clearly larger.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         With a checkpoint that reads features in units of their length-scales:
         whether to fit these to the first data seen (to 512 rows of it at most),
         and the points that its memory is made of (chosen among 2,048 rows and
-        moved by 1,000), and how the scale of the noise varies (by 1,000);
+        moved by 2,000), and how the scale of the noise varies (by the same);
         frozen afterwards. Targets share all three. It takes up to a second or
         two, and gains the more, the more typical the first data are of all.
         "auto" does so unless bounds are declared or nothing is standardised.

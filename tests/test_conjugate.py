@@ -114,27 +114,22 @@ def test_every_regression_is_what_it_would_be_alone(kernel):
     torch.testing.assert_close(posterior.probability[..., 0], evidence.double().softmax(1), rtol=1e-5, atol=1e-8)
 
 
-def test_rows_where_noise_is_large_weigh_less_and_are_predicted_less_surely():
-    """As if every row had been repeated in inverse proportion to its noise variance."""
+def test_where_noise_is_large_predictions_are_less_sure():
     memory, (x, y), (x_target, _) = make(), rows(50), rows(7, seed=1)
     noise = Noise(torch.randn(3, 4, 2).double(), torch.randn(3, 4).double(), torch.zeros(3, 2), torch.zeros(3, 2))
-    b = basis(memory)._replace(noise=noise)
-    count = torch.full((3,), 50.0)
+    told, quiet = basis(memory)._replace(noise=noise), basis(memory)
     with torch.no_grad():
-        posterior = memory.posterior(memory.read(x, y, b), count, b)
-        for i in range(3):
-            one = basis(memory)._replace(noise=None)
-            one = Basis(*(t[i : i + 1] for t in one[:4]))
-            weight = 1 / noise.variance(x)[i]
-            expected = memory.posterior(memory.read(x[i : i + 1], y[i : i + 1], one, weight.log()), count[:1], one)
-            torch.testing.assert_close(posterior.coefficients[i : i + 1], expected.coefficients)
-            torch.testing.assert_close(posterior.noise[i : i + 1], expected.noise)
-        parts = memory.parts(x_target, posterior, b)
-        plain = memory.parts(x_target, posterior, basis(memory))
-    torch.testing.assert_close(parts.noise.squeeze(-1), noise.variance(x_target))
-    torch.testing.assert_close(plain.noise, torch.ones_like(plain.noise))
-    told, quiet = (memory.mixture(p, posterior)[0].stddev for p in (parts, plain))
-    assert torch.equal(told > quiet, parts.noise.expand_as(told) > 1)
+        sums = memory.read(x, y, told)
+        for one, other in zip(sums, memory.read(x, y, quiet), strict=True):
+            assert torch.equal(one, other)
+        posterior = memory.posterior(sums, torch.full((3,), 50.0), told)
+        varying, constant = (memory.parts(x_target, posterior, b) for b in (told, quiet))
+        (first, _), (second, _) = (memory.mixture(parts, posterior) for parts in (varying, constant))
+    torch.testing.assert_close(varying.noise.squeeze(-1), noise.variance(x_target))
+    torch.testing.assert_close(constant.noise, torch.ones_like(constant.noise))
+    assert torch.equal(first.mean, second.mean)
+    excess = (noise.variance(x_target) - 1).unsqueeze(-1) * (posterior.probability * posterior.noise).sum(1, True)
+    torch.testing.assert_close(first.variance - second.variance, excess)
 
 
 @pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 4), (2.0, 3), (1e-3, 1)])
@@ -190,18 +185,18 @@ def test_what_the_features_miss_is_noise_of_its_rows():
     distribution, hints = predict(memory, x, y, x_target, n_points=20)
     b, tau = basis(memory, 20), memory.log_tau[0].exp().detach()
     for i in range(3):
-        (psi, total), (psi_target, total_target) = memory.features(x, b), memory.features(x_target, b)
-        assert total_target.max() > 1.05
-        assert total.max() < 1 + MAX_RATIO**2
-        process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=total[i, :, 0].numpy(), optimizer=None)
+        (psi, extra), (psi_target, extra_target) = memory.features(x, b), memory.features(x_target, b)
+        assert extra_target.max() > 0.05
+        assert extra.max() < MAX_RATIO**2
+        process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=1 + extra[i, :, 0].numpy(), optimizer=None)
         process.fit((psi[i] * tau).numpy(), y[i, :, 0].numpy())
         mean, covariance = process.predict((psi_target[i] * tau).numpy(), return_cov=True)
         shape, rate = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().item()
         noise = (rate + 0.5 * process.y_train_ @ process.alpha_) / (shape + 15 - 1)
         np.testing.assert_allclose(distribution.mean[i, :, 0].detach(), mean, rtol=1e-5, atol=1e-7)
-        variance = noise * (total_target[i, :, 0].numpy() + covariance.diagonal())
+        variance = noise * (1 + extra_target[i, :, 0].numpy() + covariance.diagonal())
         np.testing.assert_allclose(distribution.variance[i, :, 0].detach(), variance, rtol=1e-5)
-        np.testing.assert_allclose(hints[i, :, -1], total_target[i, :, 0].log(), rtol=1e-6)
+        np.testing.assert_allclose(hints[i, :, -1], extra_target[i, :, 0].log1p(), rtol=1e-6)
 
 
 def test_hints_tell_where_targets_scatter():

@@ -117,18 +117,21 @@ class ConjugateMemory(nn.Module):
         return self.embed.basis(points, ratio, share)._replace(noise=noise)
 
     def features(self, x: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
-        """psi(x), (B, N, dx) -> (B, N, F), and the variance beside it relative to the mean noise's, (B, N, 1), float64.
+        """psi(x), (B, N, dx) -> (B, N, F), and the variance beside it relative to the noise's, (B, N, 1), float64.
 
         The functions that features combine to miss some of the signal where
         there are no points near. There it acts as noise. The ratio is bounded
         lest a few rows at the points outweigh all others.
         """
         psi, missing = self.embed(x.to(self.log_tau.dtype), basis)
-        noise = torch.ones_like(missing) if basis.noise is None else basis.noise.variance(x)
-        return psi.double(), (noise + _signal(basis).squeeze(-1) * missing).unsqueeze(-1)
+        return psi.double(), _signal(basis) * missing.unsqueeze(-1)
 
     def read(self, x: Tensor, y: Tensor, basis: Basis, log_weight: Tensor | None = None) -> Sums:
-        """Sums of some rows.
+        """Sums of some rows, which all count alike, wherever noise is large or small.
+
+        Less weight where it is large would be more efficient if it stayed where
+        the first rows showed it. On streams, which move on, predictions are
+        better without.
 
         Parameters
         ----------
@@ -138,8 +141,8 @@ class ConjugateMemory(nn.Module):
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        (psi, noise), y = self.features(x, basis), y.double()
-        weight = 1 / noise  # (B or 1, N, 1)
+        (psi, missing), y = self.features(x, basis), y.double()
+        weight = 1 / (1 + missing)  # (B or 1, N, 1)
         if log_weight is not None:
             weight = weight * log_weight.double().exp().unsqueeze(-1)
         weighted = weight * psi
@@ -200,7 +203,8 @@ class ConjugateMemory(nn.Module):
 
     def parts(self, x: Tensor, posterior: Posterior, basis: Basis) -> Parts:
         """What each regression says of rows, (B or 1, M, dx)."""
-        features, noise = self.features(x, basis)
+        features, missing = self.features(x, basis)
+        noise = missing + (1 if basis.noise is None else basis.noise.variance(x).unsqueeze(-1))
         psi = features.unsqueeze(1)  # (B, 1, M, F)
         means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
         white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)
