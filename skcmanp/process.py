@@ -27,9 +27,8 @@ _ITERATIONS = 15
 # which sees too much noise, and the fully independent conditional (1), which sees too little.
 _POWER = 0.5
 
-# Points that carry the noise's profile, its length-scales relative to the function's, and its prior standard deviation.
+# Points that carry the noise's profile, and its prior standard deviation.
 NOISE_POINTS = 50
-NOISE_STRETCH = 2.0
 _NOISE_SPREAD = 0.5
 
 # Beyond so many standard deviations a feature says no more of the noise.
@@ -47,8 +46,8 @@ _JITTER = 1e-6
 class NoiseProfile(NamedTuple):
     """How the noise's standard deviation varies, relative to noise whose variance is the first rows' mean.
 
-    Its logarithm is a combination of Matern-5/2 kernels of length-scale `NOISE_STRETCH` at points, which vanishes
-    far from all of them, and a linear function, whose features end at their reach.
+    Its logarithm is a combination of kernels at points, which vanishes far from all of them, and a linear function,
+    whose features end at their reach.
     """
 
     points: Array  # (q, d), q may be 0
@@ -110,7 +109,7 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
     moves = len(points) < len(x)
     x, y, weight = x[:PROCESS_ROWS], y[:PROCESS_ROWS], weight[:PROCESS_ROWS]
     centres = points[:NOISE_POINTS]
-    carriers = _project(centres / NOISE_STRETCH, x / NOISE_STRETCH)
+    carriers = _project(centres, x)
     # The linear part is for features that the function ignores, and whose length-scales are long therefore.
     spread = x.std(axis=0)
     reach = np.where(spread > _LEAST_SPREAD, NOISE_REACH * spread, 0.0)
@@ -134,8 +133,7 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
 
 def log_noise(x: Array, noise: NoiseProfile) -> Array:
     """Logarithm of the noise's relative standard deviation, (n, d) -> (n,)."""
-    kernel = matern52(x / NOISE_STRETCH, noise.points / NOISE_STRETCH)
-    return kernel @ noise.weights + np.clip(x, -noise.reach, noise.reach) @ noise.slope
+    return matern52(x, noise.points) @ noise.weights + np.clip(x, -noise.reach, noise.reach) @ noise.slope
 
 
 def _maximise(

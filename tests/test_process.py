@@ -130,6 +130,6 @@ def test_few_and_degenerate_rows(n, d, seed, targets):
 def test_a_profile_is_a_combination_of_kernels_and_a_bounded_line():
     noise = NoiseProfile(np.array([[0.0], [4.0]]), np.array([0.5, -1.0]), np.array([0.3]), np.array([1.5]))
     x = np.array([[1.0], [2.0]])
-    local = matern52(x / 2, np.array([[0.0], [2.0]])) @ [0.5, -1.0]
+    local = matern52(x, np.array([[0.0], [4.0]])) @ [0.5, -1.0]
     np.testing.assert_allclose(log_noise(x, noise), [local[0] + 0.3, local[1] + 0.45])
     np.testing.assert_array_equal(log_noise(x, constant_noise(1)), 0)

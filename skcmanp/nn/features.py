@@ -11,7 +11,6 @@ from scipy.stats import f as f_distribution
 from torch import Tensor, nn
 
 from skcmanp.nn.embedding import mlp
-from skcmanp.process import NOISE_STRETCH
 
 
 class Noise(NamedTuple):
@@ -25,7 +24,7 @@ class Noise(NamedTuple):
     def variance(self, x: Tensor) -> Tensor:
         """Relative to its mean over the first rows, (B or 1, N, dx) -> (B, N), float64."""
         x, (points, weights, slope, reach) = x.double(), (t.double() for t in self)
-        local = (_matern52(x / NOISE_STRETCH, points / NOISE_STRETCH) @ weights.unsqueeze(-1)).squeeze(-1)  # (B, N)
+        local = (_matern52(x, points) @ weights.unsqueeze(-1)).squeeze(-1)  # (B, N)
         reach = reach.unsqueeze(1)
         trend = (x.clamp(-reach, reach) @ slope.unsqueeze(-1)).squeeze(-1)  # (B, N)
         return (2 * (local + trend)).exp()
