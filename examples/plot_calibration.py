@@ -3,8 +3,8 @@ Are the intervals right?
 ========================
 
 A standard deviation is a promise: intervals of 90 % hold 90 of 100. This page checks it on a
-table where it is kept and on one where it is not, shows how a model can be right
-on average and wrong everywhere, and mends the second table in three lines.
+real table and on one whose noise is small here and large there, shows how a model can be right
+on average and wrong everywhere, and mends in three lines what is left to mend.
 """
 
 # %%
@@ -70,11 +70,11 @@ print(f"  {'the truth':15} NLL {gaussian_nll(level, np.sin(t) + 0.3 * t, noise):
 # chance, in grey. Among quarters of the patients by prediction, those of ``BayesianRidge`` differ more: it has
 # one standard deviation for nearly all, and progressions that are high vary more.
 #
-# Swelling noise, below: ``CMANPRegressor`` sees that the noise varies, but not by how much. Its standard
-# deviations are too large where it is calm, and its errors heap in the middle. ``BayesianRidge`` draws a straight
-# line through a wave, is nearer to the diagonal, and far worse, as the NLL says: a curve near the diagonal is no praise
-# by itself. On the right, no part of the table has what it promises on average. Mended, the curves straighten, and the
-# NLL comes close to the truth's.
+# Swelling noise, below: ``CMANPRegressor`` found in its first thousand rows that the noise varies, and follows it, with
+# standard deviations that are a little too large where it is calm. ``BayesianRidge`` draws a straight line through a wave. Its
+# curve is hardly farther from the diagonal, and it is far worse, as the NLL says: a curve near the diagonal is no praise
+# by itself. On the right, no part of the table has what it promises on average. Mended, the curve of ``CMANPRegressor``
+# straightens, and its NLL comes closer to the truth's.
 #
 # So look at calibration in parts of the data, compare models by NLL or CRPS, and if standard deviations are off,
 # first read more rows, then keep some aside to mend with. (With a hundred rows or so, a single

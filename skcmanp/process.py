@@ -34,8 +34,8 @@ _NOISE_SPREAD = 0.5
 # Beyond so many standard deviations a feature says no more of the noise.
 NOISE_REACH = 2.0
 
-# Log-evidence that noise which varies must have over constant noise, in nats.
-_MIN_GAIN = 3.0
+# Log-evidence that noise which varies must have over constant noise, in nats. Heavy tails can feign a few.
+_MIN_GAIN = 10.0
 
 # A column with less spread, in units of its length-scale, says nothing of the noise.
 _LEAST_SPREAD = 1e-6
