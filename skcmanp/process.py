@@ -60,7 +60,6 @@ class Process(NamedTuple):
     """What `fit_process` finds."""
 
     points: Array  # (p, d)
-    ratio: float  # standard deviation of the signal over that of the noise
     noise: NoiseProfile
 
 
@@ -92,7 +91,9 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
         Rows to start from, the most telling first. They stay where they are
         if they are all the rows.
     ratio : float
-        Signal to noise to start from.
+        Signal to noise to start from. What is found of it here, with noise
+        that varies and fewer points than rows, is not reported: it is no
+        better a measure of how rough functions may become.
 
     Examples
     --------
@@ -120,15 +121,13 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
 
     projection = _project(points, x)
     overall = 0.5 * math.log(np.average(np.exp(2 * profile @ coefficients), weights=weight))
-    level += overall  # of noise of the mean variance
-    gain, constant = _gain(projection, y, weight, profile, coefficients, level - overall, level)
-    if gain < _MIN_GAIN:
-        return Process(points, math.exp(-constant), constant_noise(x.shape[1]))
-    # Where rows are, the centres carry the constant by which the level moved as well as they carry the profile.
+    if _gain(projection, y, weight, profile, coefficients, level, overall) < _MIN_GAIN:
+        return Process(points, constant_noise(x.shape[1]))
+    # Noise whose variance is the mean is zero. Where rows are, the centres carry that constant as well as the profile.
     moved = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
     local, linear = np.split(coefficients, [len(centres)])
     weights = solve_triangular(carriers.root, _NOISE_SPREAD * local - moved, lower=True, trans=1)
-    return Process(points, math.exp(-level), NoiseProfile(centres, weights, linear * slope, reach))
+    return Process(points, NoiseProfile(centres, weights, linear * slope, reach))
 
 
 def log_noise(x: Array, noise: NoiseProfile) -> Array:
@@ -171,19 +170,18 @@ def _gain(
     profile: Array,
     coefficients: Array,
     level: float,
-    mean_level: float,
-) -> tuple[float, float]:
-    """How much larger the log-evidence is than that of constant noise, and the level of that."""
+    overall: float,
+) -> float:
+    """How much larger the log-evidence is than that of constant noise, whose level is near that of the mean."""
     varying = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
     information = (profile * (2 * y.shape[1] * np.square(varying.freedom()))[:, None]).T @ profile
     occam = 0.5 * np.linalg.slogdet(np.eye(len(information)) + information)[1]
     constant = minimize_scalar(
-        lambda shift: -_solve(projection, y, np.exp(2 * (mean_level + shift)) / weight).value,
+        lambda shift: -_solve(projection, y, np.exp(2 * (level + overall + shift)) / weight).value,
         bounds=(-0.5, 0.5),
         options={"maxiter": 6},
     )
-    gain = varying.value - 0.5 * coefficients @ coefficients - occam + constant.fun
-    return float(gain), mean_level + float(constant.x)
+    return float(varying.value - 0.5 * coefficients @ coefficients - occam + constant.fun)
 
 
 class _Projection(NamedTuple):

@@ -175,7 +175,7 @@ class Scaling:
         # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
         unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
         unseen = max(unseen, 1 - MAX_SHARE)
-        points, ratio, noise = fit_process(x, targets, w, points, ratio)
+        points, noise = fit_process(x, targets, w, points, ratio)
         return replace(
             scaling.stretched(lengthscale),
             points=points,

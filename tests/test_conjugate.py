@@ -132,7 +132,7 @@ def test_where_noise_is_large_predictions_are_less_sure():
     torch.testing.assert_close(first.variance - second.variance, excess)
 
 
-@pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 4), (2.0, 3), (1e-3, 1)])
+@pytest.mark.parametrize(("ratio", "n_possible"), [(1e3, 8), (3.0, 3), (2.0, 2), (1e-3, 1)])
 def test_signal_to_noise_is_at_most_a_multiple_of_what_was_fitted(ratio, n_possible):
     """Ratios are 3.0, 4.9, 8.2, 13.5 and so on, and the smallest is always possible."""
     memory, (x, y) = make(n_regressions=8, kernel="matern52"), rows(20)

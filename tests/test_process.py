@@ -58,7 +58,7 @@ def test_points_move_to_where_they_tell_more():
     start = choose_points(x, 15)
     found = fit_process(x, y, weight, start, 10.0)
     assert found.points.shape == start.shape
-    value = [_solve(_project(p, x), y, np.full(400, found.ratio**-2)).value for p in (start, found.points)]
+    value = [_solve(_project(p, x), y, np.full(400, 0.01)).value for p in (start, found.points)]
     assert value[1] > value[0] + 10
 
 
@@ -123,7 +123,6 @@ def test_few_and_degenerate_rows(n, d, seed, targets):
     y = {"any": y, "equal": np.ones((n, 1)), "zero": np.zeros((n, 1))}[targets]
     found = fit_process(x, y, rng.uniform(0.1, 3, n), choose_points(x, 5), 5.0)
     assert np.isfinite(found.points).all()
-    assert 0 < found.ratio < np.inf
     assert np.isfinite(log_noise(x, found.noise)).all()
 
 

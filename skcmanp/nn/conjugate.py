@@ -21,7 +21,7 @@ MAX_RATIO = 4.0
 
 # Signal to noise may be this many times what was fitted to the first rows. Where features cannot follow a function,
 # ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
-MAX_GROWTH = 6.0
+MAX_GROWTH = 4.0
 
 # Local standard deviations are told relative to the mixture's, within a factor of exp of this.
 _LOG_LOCAL = 3.0

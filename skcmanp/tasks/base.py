@@ -190,11 +190,11 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
     for i in range(n_tasks if n_rows else 0):
         x, y = batch.x[i, :n_rows, :n_features].double().numpy(), batch.y[i, :n_rows].double().numpy()
         weight = np.ones(n_rows)
-        fitted, start = fit_lengthscales(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight)))
-        process = fit_process(x / fitted, y, weight, (x / fitted)[:n_points], start)
+        fitted, found = fit_lengthscales(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight)))
+        process = fit_process(x / fitted, y, weight, (x / fitted)[:n_points], found)
         lengthscale[i, 0, :n_features] = torch.tensor(fitted)
         points[i, :, :n_features] = torch.tensor(process.points)
-        ratio[i] = process.ratio
+        ratio[i] = found
         if len(process.noise.points):
             noise_weights[i] = torch.tensor(process.noise.weights)
             noise_slope[i, :n_features] = torch.tensor(process.noise.slope)
