@@ -71,10 +71,10 @@ print(f"  {'the truth':15} NLL {gaussian_nll(level, np.sin(t) + 0.3 * t, noise):
 # one standard deviation for nearly all, and progressions that are high vary more.
 #
 # Swelling noise, below: ``CMANPRegressor`` found in its first thousand rows that the noise varies, and follows it, with
-# standard deviations that are a little too large where it is calm. ``BayesianRidge`` draws a straight line through a wave. Its
-# curve is hardly farther from the diagonal, and it is far worse, as the NLL says: a curve near the diagonal is no praise
-# by itself. On the right, no part of the table has what it promises on average. Mended, the curve of ``CMANPRegressor``
-# straightens, and its NLL comes closer to the truth's.
+# standard deviations that are a little too large where it is calm. ``BayesianRidge`` draws a straight line through a
+# wave. Its curve is hardly farther from the diagonal, and it is far worse, as the NLL says: a curve near the diagonal
+# is no praise by itself. On the right, no part of the table has what it promises on average. Mended, the curve of
+# ``CMANPRegressor`` straightens, and its NLL comes closer to the truth's.
 #
 # So look at calibration in parts of the data, compare models by NLL or CRPS, and if standard deviations are off,
 # first read more rows, then keep some aside to mend with. (With a hundred rows or so, a single

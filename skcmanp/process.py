@@ -154,7 +154,7 @@ def _maximise(
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
         by_points = fit.by_points(projection, moved, x).ravel() if moves else np.zeros(0)
         gradient = np.r_[by_scale.sum() - (level - start), profile.T @ by_scale - coefficients, by_points]
-        return penalty - fit.value, -gradient
+        return float(penalty) - fit.value, -gradient
 
     moving = points.ravel() if moves else np.zeros(0)
     bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * len(moving)]
