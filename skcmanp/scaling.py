@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skcmanp.points import choose_points
-from skcmanp.process import fit_process
+from skcmanp.process import constant_noise, fit_process
 from skcmanp.relevance import default_lengthscale, fit_lengthscales, sample_rows
 
 Array = NDArray[np.float64]
@@ -175,7 +175,9 @@ class Scaling:
         # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
         unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
         unseen = max(unseen, 1 - MAX_SHARE)
-        points, noise = fit_process(x, targets, w, points, ratio)
+        noise = constant_noise(X.shape[1])
+        if len(points):
+            points, noise = fit_process(x, targets, w, points, ratio)
         return replace(
             scaling.stretched(lengthscale),
             points=points,
