@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from skcmanp.points import choose_points
 from skcmanp.process import constant_noise, fit_process
@@ -169,15 +170,18 @@ class Scaling:
         chunks = row_chunks(X, y, weight, _MOMENT_ROWS)
         scaled = ((scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks)
         x, targets, w = sample_rows(scaled)
-        lengthscale, ratio = fit_lengthscales(x, targets, w)
-        x = x / lengthscale
-        points = choose_points(x, int(MAX_SHARE * n_points))
+        noise = constant_noise(X.shape[1])
+        # Several threads are slower than one on matrices as small as these, and what they fix must not depend on their
+        # number.
+        with threadpool_limits(1, user_api="blas"):
+            lengthscale, ratio = fit_lengthscales(x, targets, w)
+            x = x / lengthscale
+            points = choose_points(x, int(MAX_SHARE * n_points))
+            if len(points):
+                points, noise = fit_process(x, targets, w, points, ratio)
         # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
         unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
         unseen = max(unseen, 1 - MAX_SHARE)
-        noise = constant_noise(X.shape[1])
-        if len(points):
-            points, noise = fit_process(x, targets, w, points, ratio)
         return replace(
             scaling.stretched(lengthscale),
             points=points,
