@@ -8,7 +8,8 @@ noise grows 13-fold along a feature (1,000 rows read, 2,000 predicted; five draw
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from unittest.mock import patch
 
@@ -53,18 +54,13 @@ def swelling() -> tuple[str, np.ndarray, np.ndarray, Splits]:
     return "swelling noise", X, y, [(train, test) for train, test in splits]
 
 
-def all_tables(folder: Path | None, n_splits: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, Splits]]:
-    yield swelling()
-    yield from tables(folder, n_splits)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
     parser.add_argument("--splits", type=int, default=5)
     arguments = parser.parse_args()
     rows = []
-    for data, X, y, splits in all_tables(arguments.uci, arguments.splits):
+    for data, X, y, splits in chain([swelling()], tables(arguments.uci, arguments.splits)):
         baseline: np.ndarray | None = None
         for name, variant in tqdm(VARIANTS.items(), desc=data):
             scores = []

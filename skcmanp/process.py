@@ -140,7 +140,7 @@ def _maximise(
 ) -> tuple[float, Array, Array]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and points."""
     n_weights = profile.shape[1]
-    fixed = _project(points, x)
+    fixed = None if moves else _project(points, x)
 
     def unpack(parameters: Array) -> tuple[float, Array, Array]:
         level, coefficients, moved = np.split(parameters, [1, 1 + n_weights])
@@ -148,7 +148,7 @@ def _maximise(
 
     def objective(parameters: Array) -> tuple[float, Array]:
         level, coefficients, moved = unpack(parameters)
-        projection = _project(moved, x) if moves else fixed
+        projection = fixed or _project(moved, x)
         fit = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
         by_scale = 2 * fit.by_log_noise()
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
@@ -211,21 +211,18 @@ class _Fit(NamedTuple):
     d: Array  # diagonal of D, (n,)
     factor: Array  # of 1 + V D^-1 V^T, (p, p)
     c: Array  # factor^-1 V, (p, n)
+    inverse_diagonal: Array  # of (V^T V + D)^-1, (n,)
     beta: Array  # (V^T V + D)^-1 y, (n, t)
     precision: float  # expected, of the signal
 
-    def inverse_diagonal(self) -> Array:
-        """Of V^T V + D, (n,)."""
-        return 1 / self.d - np.square(self.c / self.d).sum(0)
-
     def freedom(self) -> Array:
         """Of every row, what its residual tells of the noise, from 0 to 1, (n,)."""
-        return np.clip(self.noise * self.inverse_diagonal(), 0.0, 1.0)
+        return np.clip(self.noise * self.inverse_diagonal, 0.0, 1.0)
 
     def by_diagonal(self) -> Array:
         """Derivative of the evidence in the diagonal of D, (n,)."""
         n_targets = self.beta.shape[1]
-        return 0.5 * (self.precision * np.square(self.beta).sum(1) - n_targets * self.inverse_diagonal())
+        return 0.5 * (self.precision * np.square(self.beta).sum(1) - n_targets * self.inverse_diagonal)
 
     def by_log_noise(self) -> Array:
         """Derivative of the value in the logarithms of the noise variances, (n,)."""
@@ -252,10 +249,10 @@ def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
     d = noise + _POWER * missed
     factor = cholesky(np.eye(len(v)) + (v / d) @ v.T, lower=True)
     c = solve_triangular(factor, v, lower=True)
-    scaled = y / d[:, None]
-    beta = scaled - (c / d).T @ (c @ scaled)
+    scaled, relative = y / d[:, None], c / d
+    beta = scaled - relative.T @ (c @ scaled)
     shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * float((y * beta).sum())
     log_determinant = np.log(d).sum() + 2 * np.log(factor.diagonal()).sum()
     lost = (1 - _POWER) / _POWER * np.log1p(_POWER * missed / noise).sum()
     value = -shape * math.log(rate) - 0.5 * y.shape[1] * (log_determinant + lost)
-    return _Fit(value, noise, missed, d, factor, c, beta, shape / rate)
+    return _Fit(value, noise, missed, d, factor, c, 1 / d - np.square(relative).sum(0), beta, shape / rate)

@@ -191,7 +191,8 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
         x, y = batch.x[i, :n_rows, :n_features].double().numpy(), batch.y[i, :n_rows].double().numpy()
         weight = np.ones(n_rows)
         fitted, found = fit_lengthscales(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight)))
-        process = fit_process(x / fitted, y, weight, (x / fitted)[:n_points], found)
+        x = x / fitted
+        process = fit_process(x, y, weight, x[:n_points], found)
         lengthscale[i, 0, :n_features] = torch.tensor(fitted)
         points[i, :, :n_features] = torch.tensor(process.points)
         ratio[i] = found
