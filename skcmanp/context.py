@@ -16,7 +16,7 @@ import safetensors.numpy
 from skcmanp.scaling import Scaling
 from skcmanp.summary import DOUBLE, Summary
 
-_FORMAT = "skcmanp.context.4"
+_FORMAT = "skcmanp.context.5"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

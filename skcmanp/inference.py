@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skcmanp.context import ContextState
+from skcmanp.effects import Effects
 from skcmanp.nn.conjugate import Sums
 from skcmanp.nn.features import Basis, Noise
 from skcmanp.nn.model import CMANP, Memory
@@ -63,16 +64,21 @@ class Network:
         if basis is None:
             with torch.inference_mode():
                 arrays = {name: torch.tensor(array, device=self.device) for name, array in vars(scaling).items()}
-                noise = Noise(
-                    self._widened(arrays["noise_points"]).unsqueeze(0),
-                    arrays["noise_weights"].unsqueeze(0),
-                    self._widened(arrays["noise_slope"]).unsqueeze(0),
-                    self._widened(arrays["noise_reach"]).unsqueeze(0),
-                )
                 points = self._widened(arrays["points"]).unsqueeze(0)
-                basis = self._model.basis(points, arrays["ratio"], arrays["share"], noise)
+                effects, noise = self._fitted(arrays) if len(scaling.effect_knots) else (None, None)
+                basis = self._model.basis(points, arrays["ratio"], arrays["share"], effects, noise)
             self._bases[scaling] = basis
         return basis
+
+    def _fitted(self, arrays: dict[str, Tensor]) -> tuple[Effects, Noise]:
+        """What was fitted to the first rows, from the arrays of a scaling."""
+        noise = Noise(
+            self._widened(arrays["noise_points"]).unsqueeze(0),
+            self._widened(arrays["noise_lengthscale"], 1.0).unsqueeze(0),
+            arrays["noise_weights"].unsqueeze(0),
+            arrays["noise_coefficients"].unsqueeze(0),
+        )
+        return Effects(*(arrays[f"effect_{name}"].unsqueeze(0) for name in Effects._fields)), noise
 
     def read(self, x: Array, y: Array, scaling: Scaling, weight: Array | None = None) -> Summary:
         """Statistics of scaled rows, accumulated in float64.
@@ -146,8 +152,8 @@ class Network:
         """Features of the network's width and dtype, absent ones zero, (n, d) -> (1, n, dx)."""
         return self._widened(self._tensor(x)).unsqueeze(0)
 
-    def _widened(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.pad(x, (0, self.config.dim_x - x.shape[-1]))
+    def _widened(self, x: Tensor, value: float = 0.0) -> Tensor:
+        return torch.nn.functional.pad(x, (0, self.config.dim_x - x.shape[-1]), value=value)
 
 
 def _numpy(tensor: Tensor) -> Array:

@@ -8,6 +8,7 @@ not only on average. Both are found by evidence, and then frozen.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 
+from skcmanp.effects import fall_off
 from skcmanp.points import matern52, matern52_and_slope
+from skcmanp.relevance import MIN_GAIN, Relevance
 
 Array = NDArray[np.float64]
 
@@ -31,14 +34,10 @@ _POWER = 0.5
 NOISE_POINTS = 50
 _NOISE_SPREAD = 0.5
 
-# Beyond so many standard deviations a feature says no more of the noise.
-NOISE_REACH = 2.0
-
-# Log-evidence that noise which varies must have over constant noise, in nats. Heavy tails can feign a few.
-_MIN_GAIN = 10.0
-
-# A column with less spread, in units of its length-scale, says nothing of the noise.
-_LEAST_SPREAD = 1e-6
+# Cosines of every feature's rank that the noise's profile has beside them, for features that the function ignores, or
+# follows more slowly than the noise does, and how fast their coefficients fall off.
+NOISE_COSINES = 4
+_NOISE_SMOOTHNESS = 0.5
 
 _JITTER = 1e-6
 
@@ -46,14 +45,14 @@ _JITTER = 1e-6
 class NoiseProfile(NamedTuple):
     """How the noise's standard deviation varies, relative to noise whose variance is the first rows' mean.
 
-    Its logarithm is a combination of kernels at points, which vanishes far from all of them, and a linear function,
-    whose features end at their reach.
+    Its logarithm is a combination of kernels at points, which vanishes far from all of them, and of cosines of the
+    features' ranks.
     """
 
-    points: Array  # (q, d), q may be 0
+    points: Array  # (q, d), q may be 0, and of these and of rows
+    lengthscale: Array  # (d,)
     weights: Array  # (q,)
-    slope: Array  # (d,)
-    reach: Array  # (d,)
+    coefficients: Array  # of the cosines, (d, NOISE_COSINES)
 
 
 class Process(NamedTuple):
@@ -65,10 +64,12 @@ class Process(NamedTuple):
 
 def constant_noise(n_features: int) -> NoiseProfile:
     """The profile of noise that is the same everywhere."""
-    return NoiseProfile(np.zeros((0, n_features)), np.zeros(0), np.zeros(n_features), np.zeros(n_features))
+    return NoiseProfile(
+        np.zeros((0, n_features)), np.ones(n_features), np.zeros(0), np.zeros((n_features, NOISE_COSINES))
+    )
 
 
-def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) -> Process:
+def fit_process(x: Array, y: Array, weight: Array, points: Array, waves: Array, relevance: Relevance) -> Process:
     """Move the points, and find how the noise varies, by evidence.
 
     The approximate evidence is that of power expectation propagation: Bui, Yan
@@ -90,57 +91,75 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, ratio: float) 
     points : ndarray (p, d)
         Rows to start from, the most telling first. They stay where they are
         if they are all the rows.
-    ratio : float
-        Signal to noise to start from. What is found of it here, with noise
-        that varies and fewer points than rows, is not reported: it is no
-        better a measure of how rough functions may become.
+    waves : ndarray (n, d, at least NOISE_COSINES and m)
+        Cosines of the features' ranks, see `skcmanp.effects.cosines`.
+    relevance : Relevance
+        Of the features. Its signal to noise is what to start from; what is
+        found of it here, with noise that varies and fewer points than rows, is
+        not reported: it is no better a measure of how rough functions may
+        become. Noise varies on the length-scales of a process without effects.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skcmanp.process import fit_process, log_noise
+    >>> from skcmanp.effects import fit_ranks, row_cosines
+    >>> from skcmanp.process import NOISE_COSINES, fit_process, log_noise
+    >>> from skcmanp.relevance import fit_relevance
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(-2, 2, (300, 1))
     >>> y = np.sin(2 * x) + np.exp(x - 2) * rng.normal(size=(300, 1))
-    >>> process = fit_process(x, y, np.ones(300), x[:30], 5.0)
-    >>> (low, high) = log_noise(np.array([[-1.0], [1.0]]), process.noise)
-    >>> bool(1.5 < high - low < 2.5)
+    >>> waves = row_cosines(x, *fit_ranks(x, np.ones(300)), NOISE_COSINES)
+    >>> relevance = fit_relevance(x, y, np.ones(300))
+    >>> x = x / relevance.lengthscale
+    >>> noise = fit_process(x, y, np.ones(300), x[:30], waves, relevance).noise
+    >>> left, right = log_noise(x, waves, noise)[np.argsort(x[:, 0])[[75, 225]]]
+    >>> bool(1.5 < right - left < 2.5)
     True
     """
     moves = len(points) < len(x)
-    x, y, weight = x[:PROCESS_ROWS], y[:PROCESS_ROWS], weight[:PROCESS_ROWS]
-    centres = points[:NOISE_POINTS]
-    carriers = _project(centres, x)
-    # The linear part is for features that the function ignores, and whose length-scales are long therefore.
-    spread = x.std(axis=0)
-    reach = np.where(spread > _LEAST_SPREAD, NOISE_REACH * spread, 0.0)
-    slope = _NOISE_SPREAD / np.sqrt(x.shape[1]) / np.maximum(spread, _LEAST_SPREAD)
-    trend = np.clip(x, -reach, reach) * slope
-    profile = np.hstack([_NOISE_SPREAD * carriers.v.T, trend])  # (n, q + d), its coefficients are N(0, 1)
-    level, coefficients, points = _maximise(x, y, weight, points, profile, -math.log(ratio), moves)
+    x, y, weight, waves = (rows[:PROCESS_ROWS] for rows in (x, y, weight, waves))
+    effects = (waves[..., : relevance.effects.shape[1]] * relevance.effects).reshape(len(x), -1).T
+    local = 1 - float(np.square(relevance.effects).sum())
+    centres, lengthscale = points[:NOISE_POINTS], relevance.alone / relevance.lengthscale
+    carriers = _project(centres / lengthscale, x / lengthscale)
+    scale = _NOISE_SPREAD * np.sqrt(fall_off(_NOISE_SMOOTHNESS, NOISE_COSINES) / x.shape[1])
+    trend = (waves[..., :NOISE_COSINES] * scale).reshape(len(x), -1)
+    profile = np.hstack([_NOISE_SPREAD * carriers.v.T, trend])  # (n, q + d m), its coefficients are N(0, 1)
 
-    projection = _project(points, x)
+    def project(points: Array) -> _Projection:
+        return _project(points, x, effects, local)
+
+    level, coefficients, points = _maximise(x, y, weight, points, profile, -math.log(relevance.ratio), project, moves)
+    projection = project(points)
     overall = 0.5 * math.log(np.average(np.exp(2 * profile @ coefficients), weights=weight))
-    if _gain(projection, y, weight, profile, coefficients, level, overall) < _MIN_GAIN:
+    if _gain(projection, y, weight, profile, coefficients, level, overall) < MIN_GAIN:
         return Process(points, constant_noise(x.shape[1]))
     # Noise whose variance is the mean is zero. Where rows are, the centres carry that constant as well as the profile.
     moved = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
-    local, linear = np.split(coefficients, [len(centres)])
-    weights = solve_triangular(carriers.root, _NOISE_SPREAD * local - moved, lower=True, trans=1)
-    return Process(points, NoiseProfile(centres, weights, linear * slope, reach))
+    at_centres, by_wave = np.split(coefficients, [len(centres)])
+    weights = solve_triangular(carriers.root, _NOISE_SPREAD * at_centres - moved, lower=True, trans=1)
+    return Process(points, NoiseProfile(centres, lengthscale, weights, by_wave.reshape(-1, NOISE_COSINES) * scale))
 
 
-def log_noise(x: Array, noise: NoiseProfile) -> Array:
-    """Logarithm of the noise's relative standard deviation, (n, d) -> (n,)."""
-    return matern52(x, noise.points) @ noise.weights + np.clip(x, -noise.reach, noise.reach) @ noise.slope
+def log_noise(x: Array, waves: Array, noise: NoiseProfile) -> Array:
+    """Logarithm of the noise's relative standard deviation, (n, d) and (n, d, at least m) -> (n,)."""
+    trend = np.einsum("ndm,dm->n", waves[..., :NOISE_COSINES], noise.coefficients)
+    return matern52(x / noise.lengthscale, noise.points / noise.lengthscale) @ noise.weights + trend
 
 
 def _maximise(
-    x: Array, y: Array, weight: Array, points: Array, profile: Array, start: float, moves: bool
+    x: Array,
+    y: Array,
+    weight: Array,
+    points: Array,
+    profile: Array,
+    start: float,
+    project: Callable[[Array], _Projection],
+    moves: bool,
 ) -> tuple[float, Array, Array]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and points."""
     n_weights = profile.shape[1]
-    fixed = None if moves else _project(points, x)
+    fixed = None if moves else project(points)
 
     def unpack(parameters: Array) -> tuple[float, Array, Array]:
         level, coefficients, moved = np.split(parameters, [1, 1 + n_weights])
@@ -148,7 +167,7 @@ def _maximise(
 
     def objective(parameters: Array) -> tuple[float, Array]:
         level, coefficients, moved = unpack(parameters)
-        projection = fixed or _project(moved, x)
+        projection = fixed or project(moved)
         fit = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
         by_scale = 2 * fit.by_log_noise()
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
@@ -185,32 +204,39 @@ def _gain(
 
 
 class _Projection(NamedTuple):
-    """What the points tell of the process at the rows."""
+    """What the points, and effects, tell of the process at the rows."""
 
     root: Array  # L, of the points' covariance, (p, p)
-    v: Array  # L^-1 k(points, x), (p, n)
+    v: Array  # L^-1 k(points, x) times the root of the points' share of the variance, (p, n)
     missed: Array  # of the variance, (n,)
     slope: Array  # derivative of k(points, x) in the squared distances, (p, n)
     slope_within: Array  # the same of the points' covariance, (p, p)
+    effects: Array  # (e, n)
+    local: float  # share of the variance that is the points'
 
 
-def _project(points: Array, x: Array) -> _Projection:
+def _project(points: Array, x: Array, effects: Array | None = None, local: float = 1.0) -> _Projection:
+    effects = np.zeros((0, len(x))) if effects is None else effects
     covariance, slope_within = matern52_and_slope(points, points)
     root = cholesky(covariance + _JITTER * np.eye(len(points)), lower=True)
     kernel, slope = matern52_and_slope(points, x)
-    v = solve_triangular(root, kernel, lower=True)
-    return _Projection(root, v, np.maximum(1 - np.square(v).sum(0), 0.0), slope, slope_within)
+    v = math.sqrt(local) * solve_triangular(root, kernel, lower=True)
+    missed = np.maximum(local - np.square(v).sum(0), 0.0)
+    return _Projection(root, v, missed, slope, slope_within, effects, local)
 
 
 class _Fit(NamedTuple):
-    """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `relevance`."""
+    """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `relevance`.
+
+    V has the rows of both v and effects.
+    """
 
     value: float  # log-evidence, up to a constant
     noise: Array  # relative to the signal's variance, (n,)
     missed: Array  # (n,)
     d: Array  # diagonal of D, (n,)
-    factor: Array  # of 1 + V D^-1 V^T, (p, p)
-    c: Array  # factor^-1 V, (p, n)
+    factor: Array  # of 1 + V D^-1 V^T, (p + e, p + e)
+    c: Array  # factor^-1 V, (p + e, n)
     inverse_diagonal: Array  # of (V^T V + D)^-1, (n,)
     beta: Array  # (V^T V + D)^-1 y, (n, t)
     precision: float  # expected, of the signal
@@ -231,21 +257,22 @@ class _Fit(NamedTuple):
 
     def by_points(self, projection: _Projection, points: Array, x: Array) -> Array:
         """Derivative of the value in the points, (p, d)."""
-        root, v, _, slope, slope_within = projection
+        root, v, _, slope, slope_within, _, local = projection
         n_targets = self.beta.shape[1]
         by_missed = _POWER * self.by_diagonal() - 0.5 * n_targets * (1 - _POWER) / self.d
         half = 0.5 * self.precision * (v @ self.beta) @ self.beta.T
-        half -= 0.5 * n_targets * solve_triangular(self.factor, self.c, lower=True, trans=1) / self.d
-        half -= v * by_missed  # half the derivative in V, (p, n)
-        half = solve_triangular(root, half, lower=True, trans=1)  # and in k(points, x)
+        half -= 0.5 * n_targets * solve_triangular(self.factor, self.c, lower=True, trans=1)[: len(v)] / self.d
+        half -= v * by_missed  # half the derivative in v, (p, n)
+        half = solve_triangular(root, half, lower=True, trans=1)
         by_covariance = -solve_triangular(root, v @ half.T, lower=True, trans=1)  # (p, p)
+        half *= math.sqrt(local)  # half the derivative in k(points, x)
         across = 4 * half * slope
         within = 2 * (by_covariance + by_covariance.T) * slope_within
         return (across.sum(1) + within.sum(1))[:, None] * points - across @ x - within @ points
 
 
 def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
-    v, missed = projection.v, projection.missed
+    v, missed = np.vstack([projection.v, projection.effects]), projection.missed
     d = noise + _POWER * missed
     factor = cholesky(np.eye(len(v)) + (v / d) @ v.T, lower=True)
     c = solve_triangular(factor, v, lower=True)

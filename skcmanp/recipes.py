@@ -189,7 +189,7 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
         tasks = _tasks(source["tasks"], config, folder)
         training = _arguments(source["training"])
         memory_features = training.pop("memory_features", config.memory_features)
-        if memory_features != config.memory_features and not config.n_points:
+        if memory_features != config.memory_features and not config.has_points:
             raise ValueError(f"training.memory_features={memory_features} needs memory_kernel = 'matern52'.")
         return Recipe(
             name=source["name"],

@@ -59,10 +59,10 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
         whether to fit these to the first data seen (to 512 rows of it at most),
-        and the points that its memory is made of (chosen among 2,048 rows and
-        moved by 2,000), and how the scale of the noise varies (by the same);
-        frozen afterwards. Targets share all three. It takes up to a second or
-        two, and gains the more, the more typical the first data are of all.
+        and what features do alone (to the same), the points that its memory is
+        made of (chosen among 2,048 rows and moved by 2,000), and how the scale
+        of the noise varies (by these); frozen afterwards. Targets share all
+        that. It takes up to a few seconds, and gains the more, the more typical the first data are of all.
         "auto" does so unless bounds are declared or nothing is standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
@@ -368,7 +368,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 x_bounds=self.x_bounds,
                 y_bounds=self.y_bounds,
                 relevance=self._relevance(config),
-                n_points=config.n_points,
+                n_points=config.n_points(X.shape[1]),
             )
         reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
         return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling

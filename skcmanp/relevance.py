@@ -1,4 +1,4 @@
-"""On what scale each feature matters: length-scales by the evidence of a Gaussian process.
+"""How features matter: length-scales, and their effects alone, by the evidence of a Gaussian process.
 
 Standardised inputs hide which features matter. The first data seen say, and
 what they say is frozen as a part of the scaling: every feature is divided by its
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
+
+from skcmanp.effects import fall_off
+from skcmanp.points import matern52_and_slope
 
 Array = NDArray[np.float64]
 Rows = tuple[Array, Array, Array]  # features (n, d), targets (n, t), weights (n,)
@@ -29,7 +33,21 @@ GRID = 0.05
 # Rows are rounded to this, for the same reason; a power of two, which costs no digits.
 RESOLUTION = 2.0**-20
 
-_LOG_RANGE = (math.log(0.03), math.log(300.0))
+# Logarithms of the parameters of `_evidence`: ranges of all, and where those of effects start.
+_LOG_LENGTHSCALES = (math.log(0.03), math.log(300.0))
+_LOG_NOISES = (math.log(0.002), math.log(3.0))
+_LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
+_LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
+_ITERATIONS = 50
+
+# Scale of the half-normal prior of effects, relative to the process of all features.
+_EFFECT_SPREAD = 0.5
+
+# Cosines with a smaller variance than this, in units of the noise's, are not worth their features in the memory.
+_NEGLIGIBLE = 0.005
+
+# Log-evidence in nats that what is more than a process of constant noise must have over it. Chance can feign a few.
+MIN_GAIN = 10.0
 
 
 def default_lengthscale(n_features: int) -> float:
@@ -37,11 +55,22 @@ def default_lengthscale(n_features: int) -> float:
     return 0.8 * math.sqrt(n_features)
 
 
-def fit_lengthscales(x: Array, y: Array, weight: Array) -> tuple[Array, float]:
-    """Length-scales of the features, and signal to noise, by the evidence of a Matern-5/2 process.
+class Relevance(NamedTuple):
+    """What `fit_relevance` finds."""
 
-    The maximum a posteriori under log-normal priors, around
-    `default_lengthscale` and a ratio of 5; with few rows it stays there.
+    lengthscale: Array  # of every feature, in units of x, (d,)
+    ratio: float  # standard deviation of the signal over that of the noise
+    effects: Array  # prior standard deviations of the waves' coefficients, of a signal of variance one, (d, m)
+    alone: Array  # length-scales if there were no effects, (d,)
+
+
+def fit_relevance(x: Array, y: Array, weight: Array, waves: Array | None = None) -> Relevance:
+    """How features matter, and signal to noise, by the evidence of a Gaussian process.
+
+    That is a Matern-5/2 process of all features, and beside it the effects of
+    every feature alone, if with these the evidence is clearly larger. What is
+    found is the maximum a posteriori, under log-normal priors of length-scales
+    and noise and half-normal ones of effects.
     Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
     sections 5.1 and 5.4.1.
 
@@ -51,40 +80,67 @@ def fit_lengthscales(x: Array, y: Array, weight: Array) -> tuple[Array, float]:
         Standardised features of different rows, see `sample_rows`; at most
         `EVIDENCE_ROWS` of them are looked at.
     y : ndarray (n, t)
-        Standardised targets; they share the length-scales.
+        Standardised targets; they share all that is found.
     weight : ndarray (n,)
         Positive.
-
-    Returns
-    -------
-    lengthscale : ndarray (d,)
-        In units of x.
-    ratio : float
-        Standard deviation of the signal over that of the noise.
+    waves : ndarray (n, d, m), optional
+        Cosines of the features' ranks, see `skcmanp.effects.cosines`, of which
+        effects are combinations; by default there are none.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skcmanp.relevance import fit_lengthscales
+    >>> from skcmanp.relevance import fit_relevance
     >>> x = np.random.default_rng(0).normal(size=(100, 2))
-    >>> (wiggly, idle), ratio = fit_lengthscales(x, np.sin(3 * x[:, :1]), np.ones(100))
+    >>> (wiggly, idle), ratio, _, _ = fit_relevance(x, np.sin(3 * x[:, :1]), np.ones(100))
     >>> bool(wiggly < 1.5 and idle > 5 and ratio > 10)
     True
     """
-    x, y, weight = x[:EVIDENCE_ROWS], y[:EVIDENCE_ROWS], weight[:EVIDENCE_ROWS]
     n_features = x.shape[1]
+    rows = x[:EVIDENCE_ROWS], y[:EVIDENCE_ROWS], weight[:EVIDENCE_ROWS]
     centre = np.r_[np.full(n_features, math.log(default_lengthscale(n_features))), math.log(0.2)]
+    best, most = _maximise(centre, centre, *rows, np.zeros((len(rows[0]), n_features, 0)))
+    alone, effects = best, np.zeros((n_features, 0))
+    if waves is not None and waves.shape[2]:
+        start = np.r_[alone, np.full(n_features, _LOG_EFFECT), _LOG_SMOOTHNESS]
+        together, value = _maximise(start, centre, *rows, waves[:EVIDENCE_ROWS])
+        if value - most > MIN_GAIN:
+            best, effects = together, _effect_variances(together[n_features + 1 :], waves.shape[2])
+    total = 1 + float(effects.sum())
+    noise = math.exp(2 * best[n_features])
+    effects = np.where(effects < _NEGLIGIBLE * noise, 0.0, effects)
+    return Relevance(
+        lengthscale=np.exp(best[:n_features]),
+        ratio=math.sqrt(total / noise),
+        effects=np.sqrt(effects / total),
+        alone=np.exp(alone[:n_features]),
+    )
+
+
+def _maximise(start: Array, centre: Array, x: Array, y: Array, weight: Array, waves: Array) -> tuple[Array, float]:
+    """The most probable parameters of `_evidence`, coarse, and the logarithm of their density up to a constant."""
+    n_features = x.shape[1]
+    process, effects = slice(0, n_features + 1), slice(n_features + 1, -1 if waves.shape[2] else None)
     spread = np.r_[np.full(n_features, 1.2), 1.5]
 
     def objective(parameters: Array) -> tuple[float, Array]:
-        value, gradient = _evidence(parameters, x, y, weight)
-        z = (parameters - centre) / spread
-        return 0.5 * float(z @ z) - value, z / spread - gradient
+        value, gradient = _evidence(parameters, x, y, weight, waves)
+        z = (parameters[process] - centre) / spread
+        squares = np.exp(2 * parameters[effects]) / _EFFECT_SPREAD**2
+        smoothness = parameters[2 * n_features + 1 :] - _LOG_SMOOTHNESS
+        penalty = 0.5 * float(z @ z + squares.sum() + smoothness @ smoothness)
+        return penalty - value, np.r_[z / spread, squares, smoothness] - gradient
 
-    bounds = [_LOG_RANGE] * n_features + [(math.log(0.002), math.log(3.0))]
-    found = minimize(objective, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50})
-    coarse = np.exp(GRID * np.round(found.x / GRID))
-    return coarse[:n_features], 1 / float(coarse[-1])
+    bounds = [_LOG_LENGTHSCALES] * n_features + [_LOG_NOISES] + [_LOG_EFFECTS] * n_features + [_LOG_SMOOTHNESSES]
+    found = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds[: len(start)],
+        options={"maxiter": _ITERATIONS},
+    )
+    return GRID * np.round(found.x / GRID), -float(found.fun)
 
 
 def sample_rows(chunks: Iterable[Rows]) -> Rows:
@@ -124,20 +180,29 @@ def _hash(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     return key
 
 
-def _evidence(parameters: Array, x: Array, y: Array, weight: Array) -> tuple[float, Array]:
-    """Log-evidence, summed over targets, and its gradient in log length-scales and log noise to signal.
+def _effect_variances(parameters: Array, n_cosines: int) -> Array:
+    """Of the cosines' coefficients, given log standard deviations of the effects, and log smoothness, (d, m)."""
+    return np.exp(2 * parameters[:-1, None]) * fall_off(math.exp(parameters[-1]), n_cosines)
+
+
+def _evidence(parameters: Array, x: Array, y: Array, weight: Array, waves: Array) -> tuple[float, Array]:
+    """Log-evidence, summed over targets, and its gradient in the parameters.
+
+    These are the logarithms of length-scales, of noise to signal of the
+    process of all features and, with effects, those of `_effect_variances`.
 
     The signal's variance is integrated out, over an inverse-gamma prior of
     shape and rate one. A row of weight w has a w-th of the noise variance.
     That such rows are equal says nothing of the noise: they may be copies.
     """
-    n_targets = y.shape[1]
-    scaled, noise = x / np.exp(parameters[:-1]), math.exp(2 * parameters[-1])
-    norms = np.square(scaled).sum(1)
-    r = np.sqrt(5 * np.maximum(norms[:, None] + norms - 2 * scaled @ scaled.T, 0.0))
-    decay = np.exp(-r)
-    kernel = decay * (1 + r + np.square(r) / 3)
+    n_targets, n_features, n_cosines = y.shape[1], *waves.shape[1:]
+    scaled, noise = x / np.exp(parameters[:n_features]), math.exp(2 * parameters[n_features])
+    kernel, slope = matern52_and_slope(scaled, scaled)
     covariance = kernel + np.diag(noise / weight)
+    if n_cosines:
+        variances = _effect_variances(parameters[n_features + 1 :], n_cosines)
+        waves = waves.reshape(len(x), -1)
+        covariance += (waves * variances.ravel()) @ waves.T
 
     factor = cholesky(covariance, lower=True)
     precision = np.tril(dpotri(factor, lower=True)[0])
@@ -149,7 +214,15 @@ def _evidence(parameters: Array, x: Array, y: Array, weight: Array) -> tuple[flo
     outer = (
         shape / rate * alpha @ alpha.T - n_targets * precision
     )  # twice the derivative of the evidence in the covariance
-    slope = outer * decay * (1 + r) * (5 / 3)  # times d_ij^2 / ell^2: half the derivative in log ell
+    slope = -2 * outer * slope  # times d_ij^2 / ell^2: half the derivative in log ell
     by_feature = (np.square(scaled) * slope.sum(1)[:, None]).sum(0) - (scaled * (slope @ scaled)).sum(0)
     by_noise = (outer.diagonal() * noise / weight).sum()
-    return float(value), np.r_[by_feature, by_noise]
+    if not n_cosines:
+        return float(value), np.r_[by_feature, by_noise]
+    by_log_variance = 0.5 * variances * (waves * (outer @ waves)).sum(0).reshape(n_features, n_cosines)
+    squares = np.square(math.exp(parameters[-1]) * np.arange(1, n_cosines + 1))
+    by_smoothness = -6 * squares / (1 + squares)  # derivatives of the logarithms, but for the sum
+    by_smoothness = by_smoothness - (variances[0] / variances[0].sum()) @ by_smoothness
+    return float(value), np.r_[
+        by_feature, by_noise, 2 * by_log_variance.sum(1), (by_log_variance * by_smoothness).sum()
+    ]

@@ -1,9 +1,10 @@
-"""What the first data fixes: centre and scale of every feature and target, points, and how noise varies.
+"""What the first data fixes: centre and scale of all columns, effects of features, points, and how noise varies.
 
 Networks are meta-trained on standardised tasks, some of them with every feature
 in units of its length-scale. The moments of the first data seen, or declared
-bounds, those length-scales, the points that carry the network's memory and the
-profile of the noise are frozen; from then on reading rows is additive.
+bounds, those length-scales, what features do alone, the points that carry the
+network's memory and the profile of the noise are frozen; from then on reading
+rows is additive.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from skcmanp.effects import MAX_COSINES, N_KNOTS, fit_ranks, n_cosines, row_cosines
 from skcmanp.points import choose_points
 from skcmanp.process import constant_noise, fit_process
-from skcmanp.relevance import default_lengthscale, fit_lengthscales, sample_rows
+from skcmanp.relevance import default_lengthscale, fit_relevance, sample_rows
 
 Array = NDArray[np.float64]
 
@@ -102,7 +104,10 @@ class Scaling:
         Signal to noise; 1 by default.
     share : ndarray (1,), float64, optional
         Of functions, what can be said with the points; 0 by default.
-    noise_points, noise_weights, noise_slope, noise_reach : ndarray (q, d), (q,), (d,) and (d,), float64, optional
+    effect_knots, effect_ranks, effect_scale : ndarray (d, k), (d, k) and (d, m), float64, optional
+        What every feature does alone, see `skcmanp.effects.Effects`; by default
+        there are no such effects.
+    noise_points, noise_lengthscale, noise_weights, noise_coefficients : ndarray (q, d), (d,), (q,), (d, k), optional
         How the noise's scale varies, see `skcmanp.process.NoiseProfile`; by
         default it does not.
     """
@@ -114,10 +119,13 @@ class Scaling:
     points: Array = field(default_factory=lambda: np.zeros((0, 0)))
     ratio: Array = field(default_factory=lambda: np.ones(1))
     share: Array = field(default_factory=lambda: np.zeros(1))
+    effect_knots: Array = field(default_factory=lambda: np.zeros((0, N_KNOTS)))
+    effect_ranks: Array = field(default_factory=lambda: np.zeros((0, N_KNOTS)))
+    effect_scale: Array = field(default_factory=lambda: np.zeros((0, 0)))
     noise_points: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    noise_lengthscale: Array = field(default_factory=lambda: np.ones(0))
     noise_weights: Array = field(default_factory=lambda: np.zeros(0))
-    noise_slope: Array = field(default_factory=lambda: np.zeros(0))
-    noise_reach: Array = field(default_factory=lambda: np.zeros(0))
+    noise_coefficients: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
     def fit(
@@ -171,22 +179,28 @@ class Scaling:
         scaled = ((scaling.scale_x(a), scaling.scale_y(b), np.ones(len(a)) if w is None else w) for a, b, w in chunks)
         x, targets, w = sample_rows(scaled)
         noise = constant_noise(X.shape[1])
+        knots, ranks = fit_ranks(x, w)
+        waves = row_cosines(x, knots, ranks, MAX_COSINES)
         # Several threads are slower than one on matrices as small as these, and what they fix must not depend on their
         # number.
         with threadpool_limits(1, user_api="blas"):
-            lengthscale, ratio = fit_lengthscales(x, targets, w)
-            x = x / lengthscale
+            found = fit_relevance(x, targets, w, waves[..., : n_cosines(X.shape[1], n_points)])
+            x = x / found.lengthscale
+            n_points -= int(np.count_nonzero(found.effects))
             points = choose_points(x, int(MAX_SHARE * n_points))
             if len(points):
-                points, noise = fit_process(x, targets, w, points, ratio)
+                points, noise = fit_process(x, targets, w, points, waves, found)
         # Where every row was worth a point, further ones will be elsewhere; where few were, these say all.
         unseen = (1 - len(points) / n_points) * len(points) / len(x) if n_points else 1.0
         unseen = max(unseen, 1 - MAX_SHARE)
         return replace(
-            scaling.stretched(lengthscale),
+            scaling.stretched(found.lengthscale),
             points=points,
-            ratio=np.array([ratio]),
+            ratio=np.array([found.ratio]),
             share=np.array([1 - unseen]),
+            effect_knots=knots / found.lengthscale[:, None],
+            effect_ranks=ranks,
+            effect_scale=found.effects,
             **{f"noise_{name}": array for name, array in noise._asdict().items()},
         )
 

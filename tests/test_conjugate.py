@@ -6,16 +6,14 @@ from scipy.stats import multivariate_t
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
+from skcmanp.effects import N_KNOTS, Effects
 from skcmanp.nn.conjugate import MAX_RATIO, ConjugateMemory, Sums
-from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
+from skcmanp.nn.features import LearnedFeatures, MaternFeatures, Noise
 
 
 def make(n_regressions=1, n_features=24, dim_x=2, dim_y=1, kernel="learned"):
     torch.manual_seed(0)
-    if kernel == "learned":
-        features = LearnedFeatures(dim_x, n_features, (0.5, 5.0))
-    else:
-        features = MaternFeatures(dim_x, n_features)
+    features = LearnedFeatures(dim_x, n_features, (0.5, 5.0)) if kernel == "learned" else MaternFeatures(n_features)
     return ConjugateMemory(features, dim_y, n_regressions, ratio=(3.0, 100.0)).double()
 
 
@@ -26,7 +24,7 @@ def rows(n, dim_x=2, dim_y=1, seed=0):
 
 
 def basis(memory, n_points=0, ratio=2.0):
-    return memory.basis(rows(n_points, memory.embed.frequency.shape[0], seed=7)[0], torch.full((3,), ratio))
+    return memory.basis(rows(n_points, seed=7)[0], torch.full((3,), ratio))
 
 
 def predict(memory, x, y, x_target, log_weight=None, n_points=0):
@@ -116,8 +114,9 @@ def test_every_regression_is_what_it_would_be_alone(kernel):
 
 def test_where_noise_is_large_predictions_are_less_sure():
     memory, (x, y), (x_target, _) = make(), rows(50), rows(7, seed=1)
-    noise = Noise(torch.randn(3, 4, 2).double(), torch.randn(3, 4).double(), torch.zeros(3, 2), torch.zeros(3, 2))
-    told, quiet = basis(memory)._replace(noise=noise), basis(memory)
+    noise = Noise(torch.randn(3, 4, 2), torch.ones(3, 2), torch.randn(3, 4), torch.randn(3, 2, 3))
+    effects = Effects(*torch.rand(2, 3, 2, N_KNOTS).sort(-1).values, torch.zeros(3, 2, 0))
+    told, quiet = basis(memory)._replace(noise=noise, effects=effects), basis(memory)
     with torch.no_grad():
         sums = memory.read(x, y, told)
         for one, other in zip(sums, memory.read(x, y, quiet), strict=True):
@@ -125,10 +124,12 @@ def test_where_noise_is_large_predictions_are_less_sure():
         posterior = memory.posterior(sums, torch.full((3,), 50.0), told)
         varying, constant = (memory.parts(x_target, posterior, b) for b in (told, quiet))
         (first, _), (second, _) = (memory.mixture(parts, posterior) for parts in (varying, constant))
-    torch.testing.assert_close(varying.noise.squeeze(-1), noise.variance(x_target))
+    torch.testing.assert_close(varying.noise.squeeze(-1), noise.variance(x_target, effects))
     torch.testing.assert_close(constant.noise, torch.ones_like(constant.noise))
     assert torch.equal(first.mean, second.mean)
-    excess = (noise.variance(x_target) - 1).unsqueeze(-1) * (posterior.probability * posterior.noise).sum(1, True)
+    excess = (noise.variance(x_target, effects) - 1).unsqueeze(-1) * (posterior.probability * posterior.noise).sum(
+        1, True
+    )
     torch.testing.assert_close(first.variance - second.variance, excess)
 
 
@@ -173,14 +174,16 @@ def test_weights_are_repetitions():
 def test_features_of_one_batch_entry_serve_all_targets():
     memory, (x, y) = make(n_regressions=2), rows(10)
     x = x[:1].expand(3, -1, -1)
-    sums, shared = memory.read(x, y, basis(memory)), memory.read(x[:1], y, Basis(*(t[:1] for t in basis(memory)[:4])))
+    b = basis(memory)
+    one = b._replace(points=b.points[:1], factor=b.factor[:1], ratio=b.ratio[:1], share=b.share[:1])
+    sums, shared = memory.read(x, y, b), memory.read(x[:1], y, one)
     assert shared.a.shape[0] == 1
     torch.testing.assert_close(shared.a[0], sums.a[2])
     torch.testing.assert_close(shared.b, sums.b)
 
 
 def test_what_the_features_miss_is_noise_of_its_rows():
-    memory = ConjugateMemory(MaternFeatures(2, 23), 1, 1, ratio=(100.0, 100.0)).double()
+    memory = ConjugateMemory(MaternFeatures(23), 1, 1, ratio=(100.0, 100.0)).double()
     (x, y), (x_target, _) = rows(30), rows(5, seed=1)
     distribution, hints = predict(memory, x, y, x_target, n_points=20)
     b, tau = basis(memory, 20), memory.log_tau[0].exp().detach()

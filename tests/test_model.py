@@ -131,7 +131,7 @@ def test_the_memory_can_be_smaller_in_training():
     model = make_model(memory_features=24, memory_kernel="matern52")
     x, y, x_target = torch.randn(2, 5, 3), torch.randn(2, 5, 1), torch.randn(2, 7, 3)
     small = model.with_memory(14)
-    assert small.config.n_points == 10
+    assert small.config.n_points(3) == 10
     assert torch.equal(small.head.linear.weight, model.head.linear.weight)
     with torch.no_grad():
         large, again = model(x, y, x_target, x, torch.ones(2)), small.with_memory(24)(x, y, x_target, x, torch.ones(2))

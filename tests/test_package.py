@@ -14,7 +14,8 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"early", "files", "images", "points", "progress", "relevance", "validation", "summary", "nn.config"},
+    {"early", "effects", "files", "images", "points", "progress", "validation", "summary", "nn.config"},
+    {"relevance"},
     {"process"},
     {"scaling", "metrics.gaussian"},
     {"metrics.scorers"},

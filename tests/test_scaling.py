@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skcmanp.process import NoiseProfile, log_noise
+from skcmanp.effects import row_cosines
+from skcmanp.process import NOISE_COSINES, NoiseProfile, log_noise
 from skcmanp.relevance import default_lengthscale
-from skcmanp.scaling import LARGEST, Scaling, row_chunks
+from skcmanp.scaling import LARGEST, MAX_SHARE, Scaling, row_chunks
 
 rows = arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.floats(-1e3, 1e3, width=32))
 
@@ -113,8 +114,10 @@ def test_fitted_scaling_says_how_the_noise_varies():
     X = rng.uniform(-1, 1, (500, 2))
     y = X[:, :1] + np.exp(2 * X[:, 1:] - 2) * rng.normal(size=(500, 1))
     scaling = Scaling.fit(X, y, relevance="fit", n_points=60)
-    profile = NoiseProfile(scaling.noise_points, scaling.noise_weights, scaling.noise_slope, scaling.noise_reach)
-    log_scale = log_noise(scaling.scale_x(X), profile)
+    profile = NoiseProfile(*(getattr(scaling, f"noise_{name}") for name in NoiseProfile._fields))
+    x = scaling.scale_x(X)
+    waves = row_cosines(x, scaling.effect_knots, scaling.effect_ranks, NOISE_COSINES)
+    log_scale = log_noise(x, waves, profile)
     assert np.std(log_scale - 2 * X[:, 1]) < 0.25 < 1 < np.std(log_scale)
     assert not len(Scaling.fit(X, y, relevance="default").noise_points)
 
@@ -161,3 +164,18 @@ def test_few_targets_are_scaled_alike_in_other_units_and_repeated():
     np.testing.assert_allclose(Scaling.fit(X, 1e3 * y).y_scale, 1e3 * scale)
     doubled = Scaling.fit(np.repeat(X, 2, 0), np.repeat(y, 2, 0)).y_scale
     np.testing.assert_allclose(Scaling.fit(X, y, np.full(2, 2.0)).y_scale, doubled)
+
+
+def test_fitted_scaling_says_what_features_do_alone():
+    rng = np.random.default_rng(0)
+    X = rng.lognormal(size=(400, 5)) * [1, 10, 100, 1, 1]
+    y = np.log(X[:, :1]) + np.sin(3 * np.log(X[:, 1:2])) + (X[:, 2:3] > 100) + 0.1 * rng.normal(size=(400, 1))
+    scaling = Scaling.fit(X, y, relevance="fit", n_points=100)
+    assert scaling.effect_scale.shape == (5, 4)  # a fifth of the memory
+    assert 0.1 < np.square(scaling.effect_scale).sum() < 1
+    assert len(scaling.points) == int(MAX_SHARE * (100 - np.count_nonzero(scaling.effect_scale)))
+    units = scaling.scale_x(X)
+    waves = row_cosines(units, scaling.effect_knots, scaling.effect_ranks, 1)[:, 0, 0]
+    order = np.argsort(X[:, 0])
+    assert (np.diff(waves[order]) <= 0).all()  # the first cosine falls with the rank
+    assert not Scaling.fit(X[:, :1], y, relevance="fit", n_points=100).effect_scale.size

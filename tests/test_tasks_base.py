@@ -4,8 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skcmanp.process import NOISE_POINTS
-from skcmanp.relevance import default_lengthscale, fit_lengthscales
+from skcmanp.effects import fit_ranks, n_cosines, row_cosines
+from skcmanp.process import NOISE_COSINES, NOISE_POINTS
+from skcmanp.relevance import default_lengthscale, fit_relevance
 from skcmanp.scaling import Scaling
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
 from skcmanp.tasks.base import (
@@ -138,9 +139,15 @@ def test_relevance_scaled_tasks_are_scaled_as_the_estimator_scales():
     n_features = int((plain.x[0].abs().sum(0) > 0).sum())
     for i in range(3):
         x, y = plain.x[i, :, :n_features].double().numpy(), plain.y[i].double().numpy()
-        lengthscale, ratio = fit_lengthscales(x, y, np.ones(40))
-        lengthscale = torch.tensor(lengthscale).float()
-        assert scaled.ratio[i].item() == pytest.approx(ratio)
+        knots, ranks = fit_ranks(x, np.ones(40))
+        waves = row_cosines(x, knots, ranks, n_cosines(n_features, MOVING_POINTS))
+        found = fit_relevance(x, y, np.ones(40), waves)
+        lengthscale = torch.tensor(found.lengthscale).float()
+        assert scaled.ratio[i].item() == pytest.approx(found.ratio)
+        torch.testing.assert_close(scaled.effect_knots[i], torch.tensor(knots).float() / lengthscale[:, None])
+        torch.testing.assert_close(scaled.effect_ranks[i], torch.tensor(ranks).float())
+        effects = found.effects if found.effects.size else np.zeros(waves.shape[1:])
+        torch.testing.assert_close(scaled.effect_scale[i], torch.tensor(effects).float())
         torch.testing.assert_close(scaled.x[i, :, :n_features] * lengthscale, plain.x[i, :, :n_features])
         torch.testing.assert_close(scaled.x_target[i, :, :n_features] * lengthscale, plain.x_target[i, :, :n_features])
 
@@ -154,13 +161,21 @@ def test_without_context_relevance_is_the_default():
 
 
 def test_points_of_many_rows_move_and_noise_that_varies_is_told():
-    arguments = {"dim_x": 2, "n_context": (500, 500), "n_target": 200, "p_empty": 0.0, "noise": (0.5, 0.5)}
+    arguments = {
+        "dim_x": 2,
+        "n_context": (500, 500),
+        "n_target": 200,
+        "p_empty": 0.0,
+        "noise": (1.0, 1.0),
+        "min_features": 2,
+    }
     tasks = FunctionTasks([RandomGP()], **arguments, p_varying=1.0, relevance=True)
     batch = tasks.sample(4, generator(3))
     assert batch.points.shape == (4, MOVING_POINTS, 2)
     assert (batch.points != batch.x[:, :MOVING_POINTS]).any()
     assert batch.noise_points.shape == (4, NOISE_POINTS, 2)
     assert batch.noise_weights.shape == (4, NOISE_POINTS)
+    assert batch.noise_coefficients.shape == (4, 2, NOISE_COSINES)
     assert batch.noise_weights.any(1).sum() >= 2
 
 

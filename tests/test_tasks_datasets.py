@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from skcmanp.relevance import fit_lengthscales
+from skcmanp.relevance import fit_relevance
 from skcmanp.tasks import DatasetTasks
 
 
@@ -105,6 +105,6 @@ def test_relevance_is_fitted_to_every_context(datasets):
     scaled = DatasetTasks(datasets, n_context=(20, 20), n_target=20, dim_x=3, relevance=True).sample(2, generator())
     for i in range(2):
         rows = (plain.x[i, :, :2].double().numpy(), plain.y[i].double().numpy(), np.ones(20))
-        lengthscale = torch.tensor(fit_lengthscales(*rows)[0]).float()
+        lengthscale = torch.tensor(fit_relevance(*rows).lengthscale).float()
         torch.testing.assert_close(scaled.x_target[i, :, :2] * lengthscale, plain.x_target[i, :, :2])
     assert torch.equal(scaled.y_target, plain.y_target)

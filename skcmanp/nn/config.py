@@ -117,10 +117,13 @@ class CMANPConfig:
         return (self.n_blocks * self.n_heads, self.n_block_latents, self.dim // self.n_heads)
 
     @property
-    def n_points(self) -> int:
-        """Largest number of points that the conjugate memory makes features of."""
-        is_local = self.memory_features > 0 and self.memory_kernel == "matern52"
-        return self.memory_features - self.dim_x - 1 if is_local else 0
+    def has_points(self) -> bool:
+        """Whether the conjugate memory makes features of points, and so can have any number of them."""
+        return self.memory_features > 0 and self.memory_kernel == "matern52"
+
+    def n_points(self, n_features: int) -> int:
+        """Largest number of points and cosines, given the number of features of the data."""
+        return self.memory_features - n_features - 1 if self.has_points else 0
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from skcmanp.effects import Effects
 from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
 
 # Signal to noise for the variance that features miss: more makes the rows at the points outweigh too many.
@@ -100,7 +101,14 @@ class ConjugateMemory(nn.Module):
         self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
         self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
-    def basis(self, points: Tensor, ratio: Tensor, share: Tensor | None = None, noise: Noise | None = None) -> Basis:
+    def basis(
+        self,
+        points: Tensor,
+        ratio: Tensor,
+        share: Tensor | None = None,
+        effects: Effects | None = None,
+        noise: Noise | None = None,
+    ) -> Basis:
         """What features need to know of the first rows.
 
         Parameters
@@ -111,10 +119,12 @@ class ConjugateMemory(nn.Module):
             Signal to noise.
         share : Tensor (B,), optional
             Of the variance that features made of the points are to carry.
+        effects : Effects, optional
+            What every feature does alone.
         noise : Noise, optional
             How its scale varies.
         """
-        return self.embed.basis(points, ratio, share)._replace(noise=noise)
+        return self.embed.basis(points, ratio, share, effects)._replace(noise=noise)
 
     def features(self, x: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
         """psi(x), (B, N, dx) -> (B, N, F), and the variance beside it relative to the noise's, (B, N, 1), float64.
@@ -204,7 +214,9 @@ class ConjugateMemory(nn.Module):
     def parts(self, x: Tensor, posterior: Posterior, basis: Basis) -> Parts:
         """What each regression says of rows, (B or 1, M, dx)."""
         features, missing = self.features(x, basis)
-        noise = missing + (1 if basis.noise is None else basis.noise.variance(x).unsqueeze(-1))
+        noise = missing + 1
+        if basis.noise is not None and basis.effects is not None:
+            noise = missing + basis.noise.variance(x, basis.effects).unsqueeze(-1)
         psi = features.unsqueeze(1)  # (B, 1, M, F)
         means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
         white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)

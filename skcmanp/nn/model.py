@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from skcmanp.effects import Effects
 from skcmanp.nn.attention import (
     FeedForward,
     KeyValue,
@@ -121,7 +122,7 @@ class CMANP(nn.Module):
                 learned = LearnedFeatures(c.dim_x, c.memory_features, c.fourier_scales)
                 self.memory = ConjugateMemory(learned, c.dim_y, c.memory_regressions, c.memory_priors)
             else:
-                self.memory = ConjugateMemory(MaternFeatures(c.dim_x, c.memory_features), c.dim_y, c.memory_regressions)
+                self.memory = ConjugateMemory(MaternFeatures(c.memory_features), c.dim_y, c.memory_regressions)
                 # It suits all functions as it is, and gradients through the memory are its largest cost.
                 self.memory.requires_grad_(False)
         n_hints = 0 if self.memory is None else self.memory.n_hints
@@ -167,7 +168,7 @@ class CMANP(nn.Module):
             If there is no memory, or its features are learned.
         """
         config = dataclasses.replace(self.config, memory_features=n_features)
-        if not self.config.n_points or not config.n_points:
+        if not self.config.has_points or not config.has_points:
             raise ValueError(
                 "Only a memory of kernel 'matern52' can change its size: "
                 f"memory_features={self.config.memory_features}, memory_kernel={self.config.memory_kernel!r}."
@@ -211,14 +212,21 @@ class CMANP(nn.Module):
         return k, v
 
     def basis(
-        self, points: Tensor, ratio: Tensor, share: Tensor | None = None, noise: Noise | None = None
+        self,
+        points: Tensor,
+        ratio: Tensor,
+        share: Tensor | None = None,
+        effects: Effects | None = None,
+        noise: Noise | None = None,
     ) -> Basis | None:
         """What the conjugate memory, if there is one, needs to know of the first rows; see `ConjugateMemory.basis`."""
         if self.memory is None:
             return None
+        if effects is not None:
+            effects = effects._replace(knots=self.bound(effects.knots))
         if noise is not None:
             noise = noise._replace(points=self.bound(noise.points))
-        return self.memory.basis(self.bound(points), ratio, share, noise)
+        return self.memory.basis(self.bound(points), ratio, share, effects, noise)
 
     def read(
         self,
@@ -347,7 +355,7 @@ class CMANP(nn.Module):
         x_target: Tensor,
         points: Tensor | None = None,
         ratio: Tensor | None = None,
-        *noise: Tensor,
+        *others: Tensor,
     ) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
 
@@ -361,16 +369,17 @@ class CMANP(nn.Module):
             Features of some rows, for the conjugate memory; none by default.
         ratio : Tensor (B,), optional
             Signal to noise; 1 by default.
-        *noise : Tensor (B, q, dx), (B, q), (B, dx) and (B, dx), optional
-            How the noise's scale varies, see `skcmanp.process.NoiseProfile`; by
-            default it does not.
+        *others : Tensor, optional
+            The effects of every feature alone, see `skcmanp.effects.Effects`,
+            and how the noise's scale varies, see `Noise`; by default there are
+            no such effects, and the noise does not vary.
 
         Returns
         -------
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
-        return self.query(x_target, *self.condition(x, y, points, ratio, *noise))
+        return self.query(x_target, *self.condition(x, y, points, ratio, *others))
 
     def condition(
         self,
@@ -378,12 +387,13 @@ class CMANP(nn.Module):
         y: Tensor,
         points: Tensor | None = None,
         ratio: Tensor | None = None,
-        *noise: Tensor,
+        *others: Tensor,
     ) -> tuple[Memory, Tensor]:
         """What `query` and `joint` need of context rows, with autograd: memory, and the number of rows (B,)."""
         count = x.new_full((len(x),), float(x.shape[1]))
         points, ratio = x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio
-        basis = self.basis(points, ratio, noise=Noise(*noise) if noise else None)
+        effects, noise = (Effects(*others[:3]), Noise(*others[3:])) if others else (None, None)
+        basis = self.basis(points, ratio, effects=effects, noise=noise)
         x, y = self.bound(x), self.bound(y)
         attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
         sums = None if self.memory is None or basis is None else self.memory.read(x, y, basis)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcmanp.process import NOISE_POINTS, fit_process
-from skcmanp.relevance import default_lengthscale, fit_lengthscales
+from skcmanp.effects import MAX_COSINES, N_KNOTS, fit_ranks, n_cosines, row_cosines
+from skcmanp.process import NOISE_COSINES, NOISE_POINTS, fit_process
+from skcmanp.relevance import default_lengthscale, fit_relevance
 
 
 class TaskBatch(NamedTuple):
@@ -21,9 +22,11 @@ class TaskBatch(NamedTuple):
     targets ``x_target`` (B, M, dx) and ``y_target`` (B, M, dy). float32.
     Tasks that are scaled by their relevance also have what was learned on the
     way: ``points`` (B, p, dx) among the first rows, ``ratio`` (B,) of signal to
-    noise, and how the noise varies, see `skcmanp.process.NoiseProfile`:
-    ``noise_points`` (B, q, dx), ``noise_weights`` (B, q), ``noise_slope`` and
-    ``noise_reach`` (B, dx).
+    noise, what each of d features does alone, see `skcmanp.effects.Effects`:
+    ``effect_knots`` and ``effect_ranks`` (B, d, k) and ``effect_scale``
+    (B, d, m), and how the noise varies, see `skcmanp.process.NoiseProfile`:
+    ``noise_points`` (B, q, dx), ``noise_lengthscale`` (B, dx),
+    ``noise_weights`` (B, q) and ``noise_coefficients`` (B, d, l).
     """
 
     x: Tensor
@@ -32,10 +35,13 @@ class TaskBatch(NamedTuple):
     y_target: Tensor
     points: Tensor | None = None
     ratio: Tensor | None = None
+    effect_knots: Tensor | None = None
+    effect_ranks: Tensor | None = None
+    effect_scale: Tensor | None = None
     noise_points: Tensor | None = None
+    noise_lengthscale: Tensor | None = None
     noise_weights: Tensor | None = None
-    noise_slope: Tensor | None = None
-    noise_reach: Tensor | None = None
+    noise_coefficients: Tensor | None = None
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -186,29 +192,42 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
     lengthscale = torch.full((n_tasks, 1, batch.x.shape[-1]), default_lengthscale(n_features))
     points, noise_points = batch.x.new_zeros(n_tasks, n_points, batch.x.shape[-1]), batch.x[:, :n_noise]
     ratio, noise_weights = torch.ones(n_tasks), torch.zeros(n_tasks, n_noise)
-    noise_slope, noise_reach = batch.x.new_zeros(2, n_tasks, batch.x.shape[-1])
+    noise_lengthscale = torch.ones_like(lengthscale.squeeze(1))
+    noise_coefficients = batch.x.new_zeros(n_tasks, n_features, NOISE_COSINES)
+    effect_knots, effect_ranks = batch.x.new_zeros(2, n_tasks, n_features, N_KNOTS)
+    effect_scale = batch.x.new_zeros(n_tasks, n_features, n_cosines(n_features, MOVING_POINTS))
     for i in range(n_tasks if n_rows else 0):
         x, y = batch.x[i, :n_rows, :n_features].double().numpy(), batch.y[i, :n_rows].double().numpy()
         weight = np.ones(n_rows)
-        fitted, found = fit_lengthscales(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight)))
-        x = x / fitted
-        process = fit_process(x, y, weight, x[:n_points], found)
-        lengthscale[i, 0, :n_features] = torch.tensor(fitted)
+        knots, ranks = fit_ranks(x, weight)
+        waves = row_cosines(x, knots, ranks, MAX_COSINES)
+        few = waves[..., : effect_scale.shape[-1]]
+        fitted = fit_relevance(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight, few)))
+        x = x / fitted.lengthscale
+        process = fit_process(x, y, weight, x[:n_points], waves, fitted)
+        lengthscale[i, 0, :n_features] = torch.tensor(fitted.lengthscale)
         points[i, :, :n_features] = torch.tensor(process.points)
-        ratio[i] = found
+        ratio[i] = fitted.ratio
+        effect_knots[i] = torch.tensor(knots / fitted.lengthscale[:, None])
+        effect_ranks[i] = torch.tensor(ranks)
+        if fitted.effects.size:
+            effect_scale[i] = torch.tensor(fitted.effects)
         if len(process.noise.points):
+            noise_lengthscale[i, :n_features] = torch.tensor(process.noise.lengthscale)
             noise_weights[i] = torch.tensor(process.noise.weights)
-            noise_slope[i, :n_features] = torch.tensor(process.noise.slope)
-            noise_reach[i, :n_features] = torch.tensor(process.noise.reach)
+            noise_coefficients[i] = torch.tensor(process.noise.coefficients)
     return batch._replace(
         x=batch.x / lengthscale,
         x_target=batch.x_target / lengthscale,
         points=points,
         ratio=ratio,
+        effect_knots=effect_knots,
+        effect_ranks=effect_ranks,
+        effect_scale=effect_scale,
         noise_points=noise_points / lengthscale,
+        noise_lengthscale=noise_lengthscale,
         noise_weights=noise_weights,
-        noise_slope=noise_slope,
-        noise_reach=noise_reach,
+        noise_coefficients=noise_coefficients,
     )
 
 
