@@ -43,6 +43,10 @@ _ITERATIONS = 50
 # Scale of the half-normal prior of effects, relative to the process of all features.
 _EFFECT_SPREAD = 0.5
 
+# Effects that carry less than this of the signal's variance do little but to bend the length-scales of the process of
+# all features, which alone is the better one beyond the rows.
+_LEAST_SHARE = 0.01
+
 # Cosines with a smaller variance than this, in units of the noise's, are not worth their features in the memory.
 _NEGLIGIBLE = 0.005
 
@@ -68,8 +72,8 @@ def fit_relevance(x: Array, y: Array, weight: Array, waves: Array | None = None)
     """How features matter, and signal to noise, by the evidence of a Gaussian process.
 
     That is a Matern-5/2 process of all features, and beside it the effects of
-    every feature alone, if with these the evidence is clearly larger. What is
-    found is the maximum a posteriori, under log-normal priors of length-scales
+    every feature alone, if with these the evidence is clearly larger, and they
+    are not tiny. What is found is the maximum a posteriori, under log-normal priors of length-scales
     and noise and half-normal ones of effects.
     Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
     sections 5.1 and 5.4.1.
@@ -104,8 +108,9 @@ def fit_relevance(x: Array, y: Array, weight: Array, waves: Array | None = None)
     if waves is not None and waves.shape[2]:
         start = np.r_[alone, np.full(n_features, _LOG_EFFECT), _LOG_SMOOTHNESS]
         together, value = _maximise(start, centre, *rows, waves[:EVIDENCE_ROWS])
-        if value - most > MIN_GAIN:
-            best, effects = together, _effect_variances(together[n_features + 1 :], waves.shape[2])
+        found = _effect_variances(together[n_features + 1 :], waves.shape[2])
+        if value - most > MIN_GAIN and found.sum() > _LEAST_SHARE * (1 + found.sum()):
+            best, effects = together, found
     total = 1 + float(effects.sum())
     noise = math.exp(2 * best[n_features])
     effects = np.where(effects < _NEGLIGIBLE * noise, 0.0, effects)

@@ -85,6 +85,18 @@ def test_effects_are_not_made_up_where_there_are_none(seed):
     assert not fit_relevance(x, rng.normal(size=(150, 1)), np.ones(150), waves_of(x)).effects.size
 
 
+def test_effects_must_not_be_tiny(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 3))
+    y = np.sin(2 * x[:, :1]) + np.abs(x[:, 1:2]) + 0.1 * rng.normal(size=(150, 1))
+    plain, found = fit_relevance(x, y, np.ones(150)), fit_relevance(x, y, np.ones(150), waves_of(x, 8))
+    monkeypatch.setattr(relevance, "_LEAST_SHARE", np.square(found.effects).sum() + 0.01)
+    refused = fit_relevance(x, y, np.ones(150), waves_of(x, 8))
+    assert found.effects.size
+    assert not refused.effects.size
+    np.testing.assert_array_equal(refused.lengthscale, plain.lengthscale)
+
+
 def test_effects_need_a_clear_gain(monkeypatch):
     x, y, w = make(100)
     waves, centre = waves_of(x), np.r_[np.full(3, np.log(default_lengthscale(3))), np.log(0.2)]
@@ -93,6 +105,7 @@ def test_effects_need_a_clear_gain(monkeypatch):
     assert most - least < MIN_GAIN
     assert not fit_relevance(x, y, w, waves).effects.size
     monkeypatch.setattr(relevance, "MIN_GAIN", most - least - 0.1)
+    monkeypatch.setattr(relevance, "_LEAST_SHARE", 0.0)
     assert fit_relevance(x, y, w, waves).effects.shape == (3, 4)
 
 
