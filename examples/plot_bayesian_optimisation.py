@@ -124,8 +124,8 @@ for (problem, method), values in regrets.items():
 # The picture
 # -----------
 # On Forrester's function CMANP with expected improvement is among the first to come down, and
-# the Gaussian process ends a little lower. With Thompson's draws CMANP comes down last, and two
-# of five starts stay in the wide valley. On Branin's the Gaussian process with expected improvement
+# ends as low as the Gaussian process. With Thompson's draws CMANP comes down last, and not all
+# of five starts leave the wide valley. On Branin's the Gaussian process with expected improvement
 # ends first; five starts do not tell the other three apart. Neither function has
 # noise; its ``WhiteKernel`` shrinks to nothing within a few rows, while CMANP was trained on
 # noisy functions and goes on taking part of what it cannot explain for noise. That

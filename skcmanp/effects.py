@@ -67,15 +67,16 @@ class Effects(NamedTuple):
 def n_cosines(n_features: int, n_points: int) -> int:
     """Cosines of every feature, in a memory of so many points and cosines.
 
-    None of a single feature, as its process is the effect.
+    None of fewer than three features: points cover a plane well, and on maps
+    effects would run across the gaps.
 
     Examples
     --------
     >>> from skcmanp.effects import n_cosines
-    >>> [n_cosines(n_features, 415) for n_features in (1, 5, 10, 32)]
+    >>> [n_cosines(n_features, 415) for n_features in (2, 5, 10, 32)]
     [0, 8, 8, 2]
     """
-    return min(MAX_COSINES, n_points // _SHARE // n_features) if n_features > 1 else 0
+    return min(MAX_COSINES, n_points // _SHARE // n_features) if n_features > 2 else 0
 
 
 def fall_off(smoothness: float, n: int) -> Array:
