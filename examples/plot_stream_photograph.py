@@ -65,7 +65,7 @@ for share in (0.01, 0.05, 0.2):
 # large as announced. It is too modest where the picture is calm, by a factor of 1.4 to 2.
 #
 # Between five and twenty per cent little is gained: there is no room for more detail. With twice
-# as many features, ``memory_features=896``, the last RMSE is 0.070 instead of 0.078, and the state 3.4 MB.
+# as many features, ``memory_features=896``, the last RMSE is 0.070 instead of 0.076, and the state 3.4 MB.
 figure = plt.figure(figsize=(13, 6.4), layout="constrained")
 layout = figure.add_gridspec(3, 4, width_ratios=(1, 1, 1, 1.1))
 brightest = max(np.quantile(std, 0.99) for _, std in looks.values())
