@@ -39,6 +39,7 @@ _LOG_NOISES = (math.log(0.002), math.log(3.0))
 _LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
 _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
 _ITERATIONS = 50
+_TOLERANCE = 1e-6  # relative, of the objective: less than a hundredth of a nat an iteration
 
 # Scale of the half-normal prior of effects, relative to the process of all features.
 _EFFECT_SPREAD = 0.5
@@ -143,7 +144,7 @@ def _maximise(start: Array, centre: Array, x: Array, y: Array, weight: Array, wa
         jac=True,
         method="L-BFGS-B",
         bounds=bounds[: len(start)],
-        options={"maxiter": _ITERATIONS},
+        options={"maxiter": _ITERATIONS, "ftol": _TOLERANCE},
     )
     return GRID * np.round(found.x / GRID), -float(found.fun)
 
