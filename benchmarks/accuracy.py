@@ -71,6 +71,12 @@ def tables(folder: Path | None, n_splits: int) -> Iterator[tuple[str, np.ndarray
         yield name, X, y, [(np.setdiff1d(np.arange(len(y)), test), test) for test in tests[:n_splits]]
 
 
+def add_table_options(parser: argparse.ArgumentParser, n_splits: int = 5) -> None:
+    """What `tables` needs to be told: ``--uci`` and ``--splits``."""
+    parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
+    parser.add_argument("--splits", type=int, default=n_splits, help="of each UCI set")
+
+
 def predictive(model: BaseEstimator, X_train: np.ndarray, y_train: np.ndarray, X_test: np.ndarray) -> tuple:
     """Mean and standard deviation."""
     if isinstance(model, (DummyRegressor, RandomForestRegressor, HistGradientBoostingRegressor)):
@@ -87,8 +93,7 @@ def score(mean: np.ndarray, std: np.ndarray, y: np.ndarray) -> tuple[float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
-    parser.add_argument("--splits", type=int, default=10, help="of each UCI set")
+    add_table_options(parser, n_splits=10)
     parser.add_argument("--models", nargs="+", help="only these; the other results of the file stay")
     parser.add_argument("--data", nargs="+", help="only these")
     arguments = parser.parse_args()

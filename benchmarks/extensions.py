@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from _report import RESULTS, figure, standard_error, write
-from accuracy import tables
+from accuracy import add_table_options, tables
 from tqdm.auto import tqdm
 
 from skcmanp import CMANP, CMANPConfig, CMANPRegressor, TrainingOptions, meta_train
@@ -134,8 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batches", type=int, default=25, help="of 16 evaluation tasks of each kind")
-    parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
-    parser.add_argument("--splits", type=int, default=5)
+    add_table_options(parser)
     parser.add_argument("--runs", type=Path, default=Path("runs/extensions"))
     arguments = parser.parse_args()
 

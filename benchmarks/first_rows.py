@@ -11,13 +11,12 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import chain
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from _report import standard_error, write
-from accuracy import Splits, score, tables
+from accuracy import Splits, add_table_options, score, tables
 from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor
@@ -61,8 +60,7 @@ def swelling() -> tuple[str, np.ndarray, np.ndarray, Splits]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
-    parser.add_argument("--splits", type=int, default=5)
+    add_table_options(parser)
     arguments = parser.parse_args()
     rows = []
     for data, X, y, splits in chain([swelling()], tables(arguments.uci, arguments.splits)):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
-from accuracy import score, tables
+from accuracy import add_table_options, score, tables
 from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor
@@ -63,8 +62,7 @@ def draw(rows: list[dict]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uci", type=Path, help="folder of the UCI sets")
-    parser.add_argument("--splits", type=int, default=5)
+    add_table_options(parser)
     arguments = parser.parse_args()
     rows = []
     for data, X, y, splits in tables(arguments.uci, arguments.splits):

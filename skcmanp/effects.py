@@ -126,4 +126,9 @@ def _fading(x: Tensor, knots: Tensor) -> Tensor:
     x, low, high = x.double(), knots[..., 0].double().unsqueeze(1), knots[..., -1].double().unsqueeze(1)
     beyond = (low - x).clamp(min=0) + (x - high).clamp(min=0)
     r = math.sqrt(5) * beyond / (_REACH * (high - low)).clamp(min=_LEAST_REACH)
+    return matern52(r)
+
+
+def matern52(r: Tensor) -> Tensor:
+    """Matern-5/2 kernel of unit variance at distances times the root of five, any shape."""
     return (1 + r + r.square() / 3) * (-r).exp()

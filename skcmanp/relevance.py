@@ -126,7 +126,7 @@ def fit_relevance(x: Array, y: Array, weight: Array, waves: Array | None = None)
 def _maximise(start: Array, centre: Array, x: Array, y: Array, weight: Array, waves: Array) -> tuple[Array, float]:
     """The most probable parameters of `_evidence`, coarse, and the logarithm of their density up to a constant."""
     n_features = x.shape[1]
-    process, effects = slice(0, n_features + 1), slice(n_features + 1, -1 if waves.shape[2] else None)
+    process, effects = slice(0, n_features + 1), slice(n_features + 1, 2 * n_features + 1)
     spread = np.r_[np.full(n_features, 1.2), 1.5]
 
     def objective(parameters: Array) -> tuple[float, Array]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 from torch import Tensor, nn
 
-from skcmanp.effects import Effects
+from skcmanp.effects import Effects, matern52
 from skcmanp.nn.embedding import mlp
 
 # Prior standard deviations of the coefficients of x and 1, relative to the process's.
@@ -197,5 +197,4 @@ def _frequencies(n_columns: int, n_waves: int) -> NDArray[np.float64]:
 def _matern52(a: Tensor, b: Tensor) -> Tensor:
     """Kernel of unit variance and length-scale, (B, N, dx) and (B or 1, M, dx) -> (B, N, M)."""
     squares = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2) - 2 * a @ b.mT
-    r = (5 * squares.clamp(min=0.0)).sqrt()
-    return (1 + r + r.square() / 3) * (-r).exp()
+    return matern52((5 * squares.clamp(min=0.0)).sqrt())
