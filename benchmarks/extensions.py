@@ -3,8 +3,10 @@
 Every variant of a small network is trained with equal steps on a small version of the tasks of
 ``recipes/tabular.toml`` (at most 8 features and 512 rows), then evaluated on tasks of one kind at a
 time, and on the first 300 training rows of real tables, whose log-likelihood is that of the
-standardised target. Beside them the memory alone, without any training, with more and fewer features
-and regressions. ``python benchmarks/extensions.py [--uci FOLDER]``; runs that were stopped go on.
+standardised target. One variant is told of what kind every function is: as much as attention could
+find out about a context as a whole, and so a bound of what it could be worth. Beside them the memory
+alone, without any training, with more and fewer features and regressions.
+``python benchmarks/extensions.py [--uci FOLDER]``; runs that were stopped go on.
 """
 
 from __future__ import annotations
@@ -17,10 +19,22 @@ import numpy as np
 import torch
 from _report import RESULTS, figure, standard_error, write
 from accuracy import add_table_options, tables
+from joblib import Memory
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from skcmanp import CMANP, CMANPConfig, CMANPRegressor, TrainingOptions, meta_train
-from skcmanp.tasks import FunctionPrior, FunctionTasks, RandomGates, RandomGP, RandomLinear, RandomMLP, RandomTrees
+from skcmanp.tasks import (
+    FunctionPrior,
+    FunctionTasks,
+    RandomGates,
+    RandomGP,
+    RandomLinear,
+    RandomMLP,
+    RandomSums,
+    RandomTrees,
+    TaskBatch,
+)
 from skcmanp.training import EVALUATION_STEP, initialize, log_likelihood, task_generator
 
 BASE: dict[str, Any] = {
@@ -51,6 +65,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "both, 8 latents": {"n_block_latents": 8, "n_input_latents": 8},
     "both, 128 latents": {"n_block_latents": 128, "n_input_latents": 128},
     "both, 4 blocks": {"n_blocks": 4},
+    "both, told the kind": {},
 }
 FEATURES, REGRESSIONS = (24, 48, 96, 192, 384), (2, 4, 8, 16)
 ALONE: dict[str, dict[str, Any]] = {
@@ -58,25 +73,68 @@ ALONE: dict[str, dict[str, Any]] = {
     **{f"memory alone, K = {k}": {"memory_regressions": k} for k in REGRESSIONS if k != 8},
 }
 SIZES: dict[str, Any] = {"dim_x": 8, "n_context": (8, 512), "n_target": 96, "noise": (0.02, 1.2), "p_empty": 0.0}
-GP = RandomGP()
-KINDS: dict[str, tuple[list[FunctionPrior], dict[str, float]]] = {
-    "processes": ([GP], {}),
-    "trees": ([RandomTrees()], {}),
-    "jumps": ([RandomGates()], {}),
-    "heavy-tailed noise": ([GP], {"p_heavy": 1.0}),
-    "varying noise": ([GP], {"p_varying": 1.0}),
+GP, TREES, JUMPS, SUMS = RandomGP(), RandomTrees(), RandomGates(), RandomSums()
+PRIORS: list[FunctionPrior] = [GP, RandomMLP(), TREES, RandomTrees(64), RandomLinear(), JUMPS, SUMS]
+KINDS: dict[str, tuple[FunctionPrior, dict[str, float]]] = {
+    "processes": (GP, {}),
+    "sums": (SUMS, {}),
+    "trees": (TREES, {}),
+    "jumps": (JUMPS, {}),
+    "heavy-tailed noise": (GP, {"p_heavy": 1.0}),
+    "varying noise": (GP, {"p_varying": 1.0}),
 }
-PRIORS = [GP, RandomMLP(), RandomTrees(), RandomTrees(64), RandomLinear(), RandomGates()]
+BATCH_SIZE = 16
 WORST = -5.0  # a task counts no less: a few outliers would decide
 
 
-def trained(name: str, config: CMANPConfig, steps: int, runs: Path) -> CMANP:
+class DrawnOnce:
+    """Tasks that all variants share: `n_batches` for training, seen again and again, and those for evaluation.
+
+    Adapting them takes longer than training on them.
+    """
+
+    def __init__(self, tasks: FunctionTasks, memory: Memory, n_batches: int) -> None:
+        self.tasks, self.n_batches = tasks, n_batches
+        self.draw = memory.cache(draw_batch)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
+        step = generator.initial_seed()
+        return self.draw(self.tasks, batch_size, step % self.n_batches if step < EVALUATION_STEP else step)
+
+    def describe(self) -> dict[str, str]:
+        return self.tasks.describe()
+
+
+def draw_batch(tasks: FunctionTasks, batch_size: int, step: int) -> TaskBatch:
+    return tasks.sample(batch_size, task_generator(step))
+
+
+class ToldKind(nn.Module):
+    """Embeds queries, and of which of the priors every task of a batch is; at first the latter says nothing."""
+
+    def __init__(self, embed: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.embed, self.embed_kind = embed, nn.Embedding(len(PRIORS), dim)
+        nn.init.zeros_(self.embed_kind.weight)
+        parts = torch.arange(BATCH_SIZE).tensor_split(len(PRIORS))  # as FunctionTasks has them
+        self.kinds = torch.cat([torch.full_like(part, i) for i, part in enumerate(parts)])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.embed(inputs) + self.embed_kind(self.kinds).unsqueeze(1)
+
+
+def trained(name: str, config: CMANPConfig, arguments: argparse.Namespace) -> CMANP:
     """The network of a variant, trained."""
-    tasks = FunctionTasks(PRIORS, relevance=config.relevance, p_heavy=0.15, p_varying=0.3, **SIZES)
-    options = TrainingOptions(steps=steps, batch_size=16, warmup=100, cooldown=0.5, evaluate_every=200, n_evaluation=8)
+    functions = FunctionTasks(PRIORS, relevance=config.relevance, p_heavy=0.15, p_varying=0.3, **SIZES)
+    tasks = DrawnOnce(functions, Memory(arguments.runs / "tasks", verbose=0), arguments.drawn)
+    options = TrainingOptions(
+        steps=arguments.steps, batch_size=BATCH_SIZE, warmup=100, cooldown=0.5, evaluate_every=200, n_evaluation=8
+    )
     torch.manual_seed(0)
-    model = initialize(CMANP(config), tasks, options.batch_size)
-    folder = runs / name.replace(", ", "-").replace(" ", "-")
+    model = initialize(CMANP(config), tasks, BATCH_SIZE)
+    if "told" in name:
+        model.embed_query = ToldKind(model.embed_query, config.dim)
+    folder = arguments.runs / name.replace(", ", "-").replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     print(name)
     meta_train(model, tasks, options, state_path=folder / "state.pt", log_path=folder / "log.jsonl")
@@ -84,11 +142,14 @@ def trained(name: str, config: CMANPConfig, steps: int, runs: Path) -> CMANP:
 
 
 @torch.no_grad()
-def on_tasks(model: CMANP, kind: str, n_batches: int) -> np.ndarray:
+def on_tasks(model: CMANP, kind: str, arguments: argparse.Namespace) -> np.ndarray:
     """Log-likelihood of every task."""
-    priors, noise = KINDS[kind]
-    tasks = FunctionTasks(priors, relevance=model.config.relevance, **SIZES, **noise)
-    batches = (tasks.sample(16, task_generator(EVALUATION_STEP + i)) for i in range(n_batches))
+    prior, noise = KINDS[kind]
+    functions = FunctionTasks([prior], relevance=model.config.relevance, **SIZES, **noise)
+    tasks = DrawnOnce(functions, Memory(arguments.runs / "tasks", verbose=0), arguments.drawn)
+    if isinstance(model.embed_query, ToldKind):
+        model.embed_query.kinds = torch.full((BATCH_SIZE,), PRIORS.index(prior))
+    batches = (tasks.sample(BATCH_SIZE, task_generator(EVALUATION_STEP + i)) for i in range(arguments.batches))
     values = [log_likelihood(model(*batch.inputs), batch.y_target) for batch in batches]
     return torch.cat(values).clamp(min=WORST).double().numpy()
 
@@ -132,35 +193,30 @@ def draw(rows: list[dict], columns: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--drawn", type=int, default=800, help="batches of tasks, of which all steps are made")
     parser.add_argument("--batches", type=int, default=25, help="of 16 evaluation tasks of each kind")
     add_table_options(parser)
     parser.add_argument("--runs", type=Path, default=Path("runs/extensions"))
     arguments = parser.parse_args()
 
-    models = {
-        name: trained(name, CMANPConfig(**{**BASE, **changes}), arguments.steps, arguments.runs)
-        for name, changes in TRAINED.items()
-    }
+    models = {name: trained(name, CMANPConfig(**{**BASE, **changes}), arguments) for name, changes in TRAINED.items()}
     # A fresh network predicts what its memory does.
     models |= {name: CMANP(CMANPConfig(**{**BASE, **changes})).eval() for name, changes in ALONE.items()}
-    columns = list(KINDS) + (["tables"] if arguments.uci else [])
-    values = {
-        name: {
-            column: on_tables(model, arguments.uci, arguments.splits)
-            if column == "tables"
-            else on_tasks(model, column, arguments.batches)
-            for column in columns
-        }
-        for name, model in tqdm(models.items(), desc="evaluating")
-    }
+    columns = [*KINDS, *(["tables"] if arguments.uci else [])]
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name, model in tqdm(models.items(), desc="evaluating"):
+        values[name] = {kind: on_tasks(model, kind, arguments) for kind in KINDS}
+        if arguments.uci and "told" not in name:  # nobody knows of what kind a table is
+            values[name]["tables"] = on_tables(model, arguments.uci, arguments.splits)
     rows = []
     for name in models:
         row: dict[str, Any] = {"variant": name, "steps": arguments.steps if name in TRAINED else 0}
         for column in columns:
-            difference = values[name][column] - values["both"][column]
+            own = values[name].get(column, np.full_like(values["both"][column], np.nan))
+            difference = own - values["both"][column]
             row |= {
-                column: float(values[name][column].mean()),
+                column: float(own.mean()),
                 f"{column} to both": float(difference.mean()),
                 f"{column} to both se": standard_error(difference),
             }

@@ -21,6 +21,7 @@ from skcmanp.tasks import (
     RandomLinear,
     RandomMLP,
     RandomPeriodic,
+    RandomSums,
     RandomTrees,
     TaskGenerator,
 )
@@ -32,6 +33,7 @@ PRIORS: dict[str, type] = {
     "linear": RandomLinear,
     "mlp": RandomMLP,
     "periodic": RandomPeriodic,
+    "sums": RandomSums,
     "trees": RandomTrees,
 }
 

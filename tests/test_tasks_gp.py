@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.gaussian_process.kernels import RBF, Matern
 
-from skcmanp.tasks.gp import GPTasks, RandomGP, random_relevance
+from skcmanp.tasks.gp import GPTasks, RandomGP, RandomSums, random_relevance
 
 
 def test_draws_have_the_covariance_of_the_kernels():
@@ -25,6 +25,22 @@ def test_relevance_has_unit_mean_square_and_idle_features():
     idle = (relevance < 0.01).double().mean()
     assert 0.2 < idle < 0.4
     assert (relevance > 0).all()
+
+
+@pytest.mark.parametrize(("p_pairs", "adds_up"), [(0.0, True), (1.0, False)])
+def test_sums_have_no_interactions_but_those_of_pairs(p_pairs, adds_up):
+    """Of functions of one feature each, second differences in two features vanish."""
+    corners = torch.tensor([[0.0, 0.0], [1.3, 0.0], [0.0, 0.9], [1.3, 0.9]])
+    x = corners.expand(200, -1, -1)
+    f = RandomSums(p_pairs=p_pairs)(x, torch.Generator().manual_seed(0)).double()
+    interaction = f[:, 0] - f[:, 1] - f[:, 2] + f[:, 3]
+    assert (f.std(1) > 0.1).double().mean() > 0.95
+    assert (interaction.abs().max() < 1e-4 * f.abs().max()) == adds_up
+
+
+def test_sums_are_finite_where_features_do_not_vary():
+    f = RandomSums()(torch.zeros(3, 10, 2), torch.Generator().manual_seed(0))
+    assert torch.isfinite(f).all()
 
 
 def test_gp_tasks_follow_the_papers_protocol():

@@ -10,7 +10,7 @@ from skcmanp.tasks.base import FunctionPrior, FunctionTasks, TaskBatch, TaskGene
 from skcmanp.tasks.celeba import CelebA
 from skcmanp.tasks.datasets import DatasetTasks
 from skcmanp.tasks.emnist import read_emnist
-from skcmanp.tasks.gp import GPTasks, RandomGP
+from skcmanp.tasks.gp import GPTasks, RandomGP, RandomSums
 from skcmanp.tasks.image_files import ImageSource
 from skcmanp.tasks.images import ImageTasks
 from skcmanp.tasks.series import RandomGates, RandomPeriodic
@@ -29,6 +29,7 @@ __all__ = [
     "RandomLinear",
     "RandomMLP",
     "RandomPeriodic",
+    "RandomSums",
     "RandomTrees",
     "TaskBatch",
     "TaskGenerator",

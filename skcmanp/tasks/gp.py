@@ -136,13 +136,27 @@ def random_relevance(batch_size: int, n_features: int, generator: torch.Generato
     return relevance / relevance.square().mean(1, keepdim=True).sqrt()
 
 
+def random_frequencies(batch_size: int, n_features: int, n_cosines: int, generator: torch.Generator) -> Tensor:
+    """Frequencies of Matern or RBF processes of unit length-scale, one kind for each task, (B, d, cosines).
+
+    A stationary kernel's spectral density gives them: normal for RBF, Student's
+    t with ``2 nu`` degrees of freedom for Matern-nu.
+    """
+    frequency = torch.randn(batch_size, n_features, n_cosines, generator=generator)
+    # chi2(2 nu) / (2 nu) as a mean of squared normals, 2 nu in {1, 3, 5, 7}; more is close to RBF
+    degrees = 2 * torch.randint(0, 4, (batch_size, 1, 1), generator=generator) + 1
+    squares = torch.randn(batch_size, 7, n_cosines, generator=generator).square()
+    used = torch.arange(7).view(1, 7, 1) < degrees
+    chi2 = (squares * used).sum(1, keepdim=True) / degrees  # (B, 1, cosines)
+    is_rbf = torch.rand(batch_size, 1, 1, generator=generator) < 0.4
+    return torch.where(is_rbf, frequency, frequency / chi2.sqrt().clamp(min=1e-2))
+
+
 class RandomGP:
     """Draws of GPs with a Matern or RBF kernel and a length-scale per feature.
 
-    A stationary kernel's spectral density gives the frequencies: normal for
-    RBF, Student's t with ``2 nu`` degrees of freedom for Matern-nu. A finite
-    number of cosines makes a draw cost O(N) instead of O(N^3), see Rahimi and
-    Recht, "Random features for large-scale kernel machines" (2007).
+    A finite number of cosines makes a draw cost O(N) instead of O(N^3), see
+    Rahimi and Recht, "Random features for large-scale kernel machines" (2007).
 
     Parameters
     ----------
@@ -160,18 +174,62 @@ class RandomGP:
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw one function per task and evaluate it, (B, N, d) -> (B, N)."""
         batch_size, _, d = x.shape
-        frequency = torch.randn(batch_size, d, self.n_features, generator=generator)
-        # chi2(2 nu) / (2 nu) as a mean of squared normals, 2 nu in {1, 3, 5, 7}; more is close to RBF
-        degrees = 2 * torch.randint(0, 4, (batch_size, 1, 1), generator=generator) + 1
-        squares = torch.randn(batch_size, 7, self.n_features, generator=generator).square()
-        used = torch.arange(7).view(1, 7, 1) < degrees
-        chi2 = (squares * used).sum(1, keepdim=True) / degrees  # (B, 1, F)
-        is_rbf = torch.rand(batch_size, 1, 1, generator=generator) < 0.4
-        frequency = torch.where(is_rbf, frequency, frequency / chi2.sqrt().clamp(min=1e-2))
-
+        frequency = random_frequencies(batch_size, d, self.n_features, generator)
         lengthscale = log_uniform(*self.lengthscale, (batch_size, 1), generator) * math.sqrt(d)
         relevance = random_relevance(batch_size, d, generator)
         frequency = frequency * (relevance / lengthscale).unsqueeze(-1)
         phase = 2 * math.pi * torch.rand(batch_size, 1, self.n_features, generator=generator)
         amplitude = torch.randn(batch_size, self.n_features, 1, generator=generator) * math.sqrt(2 / self.n_features)
         return ((x @ frequency + phase).cos() @ amplitude).squeeze(-1)
+
+
+class RandomSums:
+    """Sums of smooth functions of one or two features each, drawn like those of `RandomGP`.
+
+    Parameters
+    ----------
+    n_terms : int, default=16
+        Largest number of terms.
+    n_cosines : int, default=16
+        Number of cosines of a term.
+    lengthscale : tuple of float, default=(0.3, 5.0)
+        Range of the terms' length-scales, in units of a standardised feature.
+    p_pairs : float, default=0.25
+        Fraction of terms of two features.
+    """
+
+    def __init__(
+        self,
+        n_terms: int = 16,
+        n_cosines: int = 16,
+        lengthscale: tuple[float, float] = (0.3, 5.0),
+        p_pairs: float = 0.25,
+    ) -> None:
+        self.n_terms = n_terms
+        self.n_cosines = n_cosines
+        self.lengthscale = lengthscale
+        self.p_pairs = p_pairs
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw one function per task and evaluate it, (B, N, d) -> (B, N)."""
+        batch_size, _, d = x.shape
+        terms = (batch_size, self.n_terms)
+        relevance = random_relevance(batch_size, d, generator)
+        first, second = torch.multinomial(relevance, 2 * self.n_terms, replacement=True, generator=generator).chunk(
+            2, dim=1
+        )  # (B, T) each
+        second = torch.where(torch.rand(terms, generator=generator) < self.p_pairs, second, first)
+        features = torch.arange(d).view(1, -1, 1)
+        reads = (features == first.unsqueeze(1)) | (features == second.unsqueeze(1))  # (B, d, T)
+        scale = reads / log_uniform(*self.lengthscale, (batch_size, 1, self.n_terms), generator)
+        frequency = random_frequencies(batch_size, d, self.n_terms * self.n_cosines, generator)
+        frequency = frequency * scale.repeat_interleave(self.n_cosines, dim=2)  # (B, d, T * cosines)
+        phase = 2 * math.pi * torch.rand(batch_size, 1, frequency.shape[2], generator=generator)
+        amplitude = torch.randn(batch_size, 1, frequency.shape[2], generator=generator)
+        values = ((x @ frequency + phase).cos() * amplitude).unflatten(2, (self.n_terms, -1)).sum(-1)  # (B, N, T)
+        values = values - values.mean(1, keepdim=True)
+        values = values / values.std(1, keepdim=True, correction=0).clamp(min=1e-6)
+        weight = torch.randn(terms, generator=generator).exp()
+        n_used = torch.randint(1, self.n_terms + 1, (batch_size, 1), generator=generator)
+        used = torch.arange(self.n_terms) < n_used
+        return (values @ (weight * used).unsqueeze(-1)).squeeze(-1)
