@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from _report import RESULTS, figure, standard_error, write
 from accuracy import add_table_options, tables
-from joblib import Memory
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -27,13 +26,13 @@ from skcmanp import CMANP, CMANPConfig, CMANPRegressor, TrainingOptions, meta_tr
 from skcmanp.tasks import (
     FunctionPrior,
     FunctionTasks,
+    KeptTasks,
     RandomGates,
     RandomGP,
     RandomLinear,
     RandomMLP,
     RandomSums,
     RandomTrees,
-    TaskBatch,
 )
 from skcmanp.training import EVALUATION_STEP, initialize, log_likelihood, task_generator
 
@@ -67,7 +66,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "both, 4 blocks": {"n_blocks": 4},
     "both, told the kind": {},
 }
-FEATURES, REGRESSIONS = (24, 48, 96, 192, 384), (2, 4, 8, 16)
+FEATURES, REGRESSIONS = (48, 96, 192, 384), (2, 4, 8, 16)
 ALONE: dict[str, dict[str, Any]] = {
     **{f"memory alone, F = {f}": {"memory_features": f} for f in FEATURES},
     **{f"memory alone, K = {k}": {"memory_regressions": k} for k in REGRESSIONS if k != 8},
@@ -87,28 +86,6 @@ BATCH_SIZE = 16
 WORST = -5.0  # a task counts no less: a few outliers would decide
 
 
-class DrawnOnce:
-    """Tasks that all variants share: `n_batches` for training, seen again and again, and those for evaluation.
-
-    Adapting them takes longer than training on them.
-    """
-
-    def __init__(self, tasks: FunctionTasks, memory: Memory, n_batches: int) -> None:
-        self.tasks, self.n_batches = tasks, n_batches
-        self.draw = memory.cache(draw_batch)
-
-    def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
-        step = generator.initial_seed()
-        return self.draw(self.tasks, batch_size, step % self.n_batches if step < EVALUATION_STEP else step)
-
-    def describe(self) -> dict[str, str]:
-        return self.tasks.describe()
-
-
-def draw_batch(tasks: FunctionTasks, batch_size: int, step: int) -> TaskBatch:
-    return tasks.sample(batch_size, task_generator(step))
-
-
 class ToldKind(nn.Module):
     """Embeds queries, and of which of the priors every task of a batch is; at first the latter says nothing."""
 
@@ -125,10 +102,17 @@ class ToldKind(nn.Module):
 
 def trained(name: str, config: CMANPConfig, arguments: argparse.Namespace) -> CMANP:
     """The network of a variant, trained."""
+    adapted = "adapted" if config.relevance else "not adapted"
     functions = FunctionTasks(PRIORS, relevance=config.relevance, p_heavy=0.15, p_varying=0.3, **SIZES)
-    tasks = DrawnOnce(functions, Memory(arguments.runs / "tasks", verbose=0), arguments.drawn)
+    tasks = KeptTasks(functions, arguments.runs / "tasks" / f"training, {adapted}")
     options = TrainingOptions(
-        steps=arguments.steps, batch_size=BATCH_SIZE, warmup=100, cooldown=0.5, evaluate_every=200, n_evaluation=8
+        steps=arguments.steps,
+        distinct=arguments.distinct,
+        batch_size=BATCH_SIZE,
+        warmup=100,
+        cooldown=0.5,
+        evaluate_every=200,
+        n_evaluation=8,
     )
     torch.manual_seed(0)
     model = initialize(CMANP(config), tasks, BATCH_SIZE)
@@ -146,7 +130,8 @@ def on_tasks(model: CMANP, kind: str, arguments: argparse.Namespace) -> np.ndarr
     """Log-likelihood of every task."""
     prior, noise = KINDS[kind]
     functions = FunctionTasks([prior], relevance=model.config.relevance, **SIZES, **noise)
-    tasks = DrawnOnce(functions, Memory(arguments.runs / "tasks", verbose=0), arguments.drawn)
+    adapted = "adapted" if model.config.relevance else "not adapted"
+    tasks = KeptTasks(functions, arguments.runs / "tasks" / f"{kind}, {adapted}")
     if isinstance(model.embed_query, ToldKind):
         model.embed_query.kinds = torch.full((BATCH_SIZE,), PRIORS.index(prior))
     batches = (tasks.sample(BATCH_SIZE, task_generator(EVALUATION_STEP + i)) for i in range(arguments.batches))
@@ -194,7 +179,7 @@ def draw(rows: list[dict], columns: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--drawn", type=int, default=800, help="batches of tasks, of which all steps are made")
+    parser.add_argument("--distinct", type=int, default=800, help="batches of training tasks, which come again")
     parser.add_argument("--batches", type=int, default=25, help="of 16 evaluation tasks of each kind")
     add_table_options(parser)
     parser.add_argument("--runs", type=Path, default=Path("runs/extensions"))

@@ -18,6 +18,7 @@ from skcmanp.devices import resolve_device
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.recipes import Recipe, load_recipe, parse_recipe
+from skcmanp.tasks import KeptTasks, TaskGenerator
 from skcmanp.training import TrainingLog, evaluate, initialize, meta_train
 from skcmanp.training.workers import Workers, process_group
 
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("--steps", type=int, help="instead of the recipe's")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
     train.add_argument("--threads", type=int, help="CPU threads")
+    train.add_argument("--jobs", type=int, default=1, help="processes that draw the tasks that are drawn only once")
 
     evaluate_ = commands.add_parser("evaluate", help="evaluate a checkpoint on held-out tasks")
     evaluate_.add_argument("checkpoint", help="name of a shipped checkpoint, or a safetensors file")
@@ -106,11 +108,16 @@ def _train(arguments: argparse.Namespace) -> None:
 
     with process_group(resolve_device(arguments.device)) as device:
         model = _initial_model(recipe).to(device)
+        tasks: TaskGenerator = recipe.tasks
+        if recipe.training.distinct:
+            tasks = KeptTasks(recipe.tasks, output / "tasks")
+            mine = range(recipe.training.distinct)[Workers.current().rank :: Workers.current().size]
+            tasks.draw(recipe.training.batch_size, mine, arguments.jobs)
         meta_train(
             model,
-            recipe.tasks,
+            tasks,
             recipe.training,
-            evaluation_tasks=recipe.evaluation_tasks,
+            evaluation_tasks=tasks if recipe.evaluation_tasks is recipe.tasks else recipe.evaluation_tasks,
             state_path=state_path,
             log_path=output / "log.jsonl",
         )

@@ -9,7 +9,7 @@ from test_recipes import TEXT, with_tasks, write, write_datasets
 import skcmanp
 from skcmanp.cli import main
 from skcmanp.recipes import parse_recipe
-from skcmanp.training import evaluate
+from skcmanp.training import EVALUATION_STEP, evaluate
 
 SMALL = TEXT + "batch_size = 4\nevaluate_every = 2\nn_evaluation = 1\n"
 
@@ -64,6 +64,15 @@ def test_train_writes_a_checkpoint_that_the_estimator_uses(tmp_path, table, caps
     assert main(["train", str(recipe), "--output", str(output), "--resume", "--steps", "5", "--device", "cpu"]) == 0
     assert skcmanp.load_checkpoint(output / "small.safetensors")[1]["steps"] == 5
     assert len((output / "log.jsonl").read_text().splitlines()) == 4
+
+
+def test_tasks_are_kept_where_batches_come_again(tmp_path):
+    recipe, output = write(tmp_path, SMALL.replace("steps = 3", "steps = 3\ndistinct = 2")), tmp_path / "run"
+    assert main(["train", str(recipe), "--output", str(output), "--device", "cpu"]) == 0
+    seeds = sorted(int(path.stem.removeprefix("4-")) for path in (output / "tasks").iterdir())
+    assert seeds[:2] == [0, 1]
+    assert all(seed >= EVALUATION_STEP for seed in seeds[2:])
+    assert skcmanp.load_checkpoint(output / "small.safetensors")[1]["steps"] == 3
 
 
 def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):

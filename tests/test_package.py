@@ -36,7 +36,7 @@ LAYERS = [
     {"parallel", "joint"},
     {"regressor"},
     {"tasks.base"},
-    {"tasks.kernels", "tasks.celeba", "tasks.emnist"},
+    {"tasks.kernels", "tasks.celeba", "tasks.emnist", "tasks.kept"},
     {"tasks.gp", "tasks.datasets", "tasks.image_files"},
     {"tasks.images", "tasks.series", "tasks.tabular"},
     {"tasks"},

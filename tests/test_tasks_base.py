@@ -10,7 +10,7 @@ from skcmanp.relevance import default_lengthscale, fit_relevance
 from skcmanp.scaling import Scaling
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
 from skcmanp.tasks.base import (
-    MOVING_POINTS,
+    Effort,
     TaskBatch,
     log_uniform,
     log_uniform_int,
@@ -140,7 +140,7 @@ def test_relevance_scaled_tasks_are_scaled_as_the_estimator_scales():
     for i in range(3):
         x, y = plain.x[i, :, :n_features].double().numpy(), plain.y[i].double().numpy()
         knots, ranks = fit_ranks(x, np.ones(40))
-        waves = row_cosines(x, knots, ranks, n_cosines(n_features, MOVING_POINTS))
+        waves = row_cosines(x, knots, ranks, n_cosines(n_features, Effort().points))
         found = fit_relevance(x, y, np.ones(40), waves)
         lengthscale = torch.tensor(found.lengthscale).float()
         assert scaled.ratio[i].item() == pytest.approx(found.ratio)
@@ -171,12 +171,23 @@ def test_points_of_many_rows_move_and_noise_that_varies_is_told():
     }
     tasks = FunctionTasks([RandomGP()], **arguments, p_varying=1.0, relevance=True)
     batch = tasks.sample(4, generator(3))
-    assert batch.points.shape == (4, MOVING_POINTS, 2)
-    assert (batch.points != batch.x[:, :MOVING_POINTS]).any()
+    assert batch.points.shape == (4, Effort().points, 2)
+    assert (batch.points != batch.x[:, : Effort().points]).any()
     assert batch.noise_points.shape == (4, NOISE_POINTS, 2)
     assert batch.noise_weights.shape == (4, NOISE_POINTS)
     assert batch.noise_coefficients.shape == (4, 2, NOISE_COSINES)
     assert batch.noise_weights.any(1).sum() >= 2
+
+
+def test_more_effort_fits_more_rows_and_points():
+    arguments = {"dim_x": 2, "n_context": (90, 90), "n_target": 10, "p_empty": 0.0, "min_features": 2}
+    batches = [
+        FunctionTasks([RandomGP()], **arguments, relevance=True, effort=effort).sample(2, generator(2))
+        for effort in ((30, 90, 20), (90, 90, 20), (90, 90, 40))
+    ]
+    assert [batch.points.shape[1] for batch in batches] == [20, 20, 40]
+    assert not torch.equal(batches[0].ratio, batches[1].ratio)
+    assert torch.equal(batches[1].ratio, batches[2].ratio)
 
 
 def test_points_are_the_first_rows():

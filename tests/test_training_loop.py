@@ -82,6 +82,20 @@ def test_log_lines_are_written(tmp_path):
     assert log.column("step") == [4, 8, 12]
 
 
+def test_distinct_batches_come_again_in_order():
+    model, tasks = fresh()
+    seeds = []
+
+    class Recorded:
+        def sample(self, batch_size, generator):
+            seeds.append(generator.initial_seed())
+            return tasks.sample(batch_size, generator)
+
+    options = dataclasses.replace(OPTIONS, steps=7, distinct=3)
+    meta_train(model, Recorded(), options, evaluation_tasks=tasks, progress=False)
+    assert seeds == [0, 1, 2, 0, 1, 2, 0]
+
+
 def test_evaluation_tasks_replace_the_training_tasks():
     model, tasks = fresh()
     other = FunctionTasks([RandomLinear()], dim_x=2, n_context=(1, 3), n_target=5)

@@ -26,6 +26,7 @@ def test_a_whole_cosine():
     [
         ({"steps": 0}, "steps=0 must be an integer of at least 1"),
         ({"batch_size": 2.5}, "batch_size=2.5 must be an integer"),
+        ({"distinct": -1}, "distinct=-1 must be an integer of at least 0"),
         ({"warmup": -1}, "warmup=-1 must be an integer of at least 0"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be positive"),
         ({"clip": 0}, "clip=0 must be positive"),

@@ -173,21 +173,27 @@ def noise_like(x: Tensor, p_heavy: float, p_varying: float, generator: torch.Gen
     return noise
 
 
-# Rows per task to which length-scales, and points and noise, are fitted, and points that may move: fewer than the
-# estimator takes, as every task needs a fit.
-RELEVANCE_ROWS = 160
-PROCESS_ROWS = 400
-MOVING_POINTS = 128
+class Effort(NamedTuple):
+    """How thoroughly tasks are adapted, each as the estimator adapts itself to its first rows.
+
+    Every task needs a fit, and those of hundreds of rows take longer than
+    learning from them. Much less effort than the estimator's makes memories
+    that are less sure and less often right than a network will meet.
+    """
+
+    rows: int = 160  # to which length-scales are fitted; the estimator takes 512
+    process_rows: int = 400  # to which points and noise are fitted; 2,000
+    points: int = 128  # that may move; 85 % of what the memory has room for
 
 
-def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> TaskBatch:
+def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int, effort: Effort) -> TaskBatch:
     """Features in units of their length-scales, as the estimator fits them to the first `n_reference` context rows.
 
     With no such rows the length-scales are those before anything is known.
     Rows of tasks are exchangeable, so points start from their first ones, where
     the estimator chooses with more care.
     """
-    n_tasks, n_rows, n_points = len(batch.x), min(n_reference, PROCESS_ROWS), min(n_reference, MOVING_POINTS)
+    n_tasks, n_rows, n_points = len(batch.x), min(n_reference, effort.process_rows), min(n_reference, effort.points)
     n_noise = min(n_points, NOISE_POINTS)
     lengthscale = torch.full((n_tasks, 1, batch.x.shape[-1]), default_lengthscale(n_features))
     points, noise_points = batch.x.new_zeros(n_tasks, n_points, batch.x.shape[-1]), batch.x[:, :n_noise]
@@ -195,14 +201,14 @@ def relevance_scaled(batch: TaskBatch, n_features: int, n_reference: int) -> Tas
     noise_lengthscale = torch.ones_like(lengthscale.squeeze(1))
     noise_coefficients = batch.x.new_zeros(n_tasks, n_features, NOISE_COSINES)
     effect_knots, effect_ranks = batch.x.new_zeros(2, n_tasks, n_features, N_KNOTS)
-    effect_scale = batch.x.new_zeros(n_tasks, n_features, n_cosines(n_features, MOVING_POINTS))
+    effect_scale = batch.x.new_zeros(n_tasks, n_features, n_cosines(n_features, effort.points))
     for i in range(n_tasks if n_rows else 0):
         x, y = batch.x[i, :n_rows, :n_features].double().numpy(), batch.y[i, :n_rows].double().numpy()
         weight = np.ones(n_rows)
         knots, ranks = fit_ranks(x, weight)
         waves = row_cosines(x, knots, ranks, MAX_COSINES)
         few = waves[..., : effect_scale.shape[-1]]
-        fitted = fit_relevance(*(rows[:RELEVANCE_ROWS] for rows in (x, y, weight, few)))
+        fitted = fit_relevance(*(rows[: effort.rows] for rows in (x, y, weight, few)))
         x = x / fitted.lengthscale
         process = fit_process(x, y, weight, x[:n_points], waves, fitted)
         lengthscale[i, 0, :n_features] = torch.tensor(fitted.lengthscale)
@@ -276,6 +282,8 @@ class FunctionTasks:
     relevance : bool, default=False
         Give features in units of their length-scales, fitted to every task; for
         networks with ``CMANPConfig(relevance=True)``.
+    effort : tuple of int, default=(160, 400, 128)
+        How thoroughly; see `Effort`.
 
     Examples
     --------
@@ -299,6 +307,7 @@ class FunctionTasks:
         min_features: int = 1,
         inputs: str = "table",
         relevance: bool = False,
+        effort: tuple[int, int, int] = Effort(),
     ) -> None:
         if inputs not in ("table", "field"):
             raise ValueError(f"inputs={inputs!r} must be 'table' or 'field'.")
@@ -315,6 +324,7 @@ class FunctionTasks:
         self.min_features = min_features
         self.inputs = inputs
         self.relevance = relevance
+        self.effort = Effort(*effort)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
         """Draw a batch of tasks."""
@@ -348,7 +358,7 @@ class FunctionTasks:
             if torch.rand(1, generator=generator).item() < 0.25:  # a stream's first chunk
                 n_reference = uniform_int(min(10, n_context), n_context, generator)
             batch = standardize(batch, n_reference)
-        return relevance_scaled(batch, n_features, n_reference) if self.relevance else batch
+        return relevance_scaled(batch, n_features, n_reference, self.effort) if self.relevance else batch
 
     def describe(self) -> dict[str, str]:
         """What a checkpoint's card says of the tasks."""

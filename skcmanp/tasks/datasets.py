@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skcmanp.files import find_files, read_dataset
 from skcmanp.scaling import Scaling
-from skcmanp.tasks.base import MIN_REFERENCE, TaskBatch, log_uniform_int, relevance_scaled, standardize
+from skcmanp.tasks.base import MIN_REFERENCE, Effort, TaskBatch, log_uniform_int, relevance_scaled, standardize
 
 
 class DatasetTasks:
@@ -44,6 +44,8 @@ class DatasetTasks:
     relevance : bool, default=False
         Give features in units of their length-scales, fitted to every task's
         context; for networks with ``CMANPConfig(relevance=True)``.
+    effort : tuple of int, default=(160, 400, 128)
+        How thoroughly; see `skcmanp.tasks.base.Effort`.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class DatasetTasks:
         standardize: bool = True,
         dim_x: int | None = None,
         relevance: bool = False,
+        effort: tuple[int, int, int] = Effort(),
     ) -> None:
         if not datasets:
             raise ValueError("datasets is empty; give at least one pair (X, y).")
@@ -93,6 +96,7 @@ class DatasetTasks:
         self.n_target = n_target
         self.standardize = standardize
         self.relevance = relevance
+        self.effort = Effort(*effort)
         sizes = torch.tensor([float(len(x)) for x, _ in self.datasets])
         self._probability = sizes / sizes.sum()
 
@@ -160,7 +164,7 @@ class DatasetTasks:
             batch = standardize(batch, n_reference)
         x, x_target = (torch.nn.functional.pad(t, (0, self.dim_x - self.n_features)) for t in (batch.x, batch.x_target))
         batch = TaskBatch(x.float(), batch.y.float(), x_target.float(), batch.y_target.float())
-        return relevance_scaled(batch, self.n_features, n_reference) if self.relevance else batch
+        return relevance_scaled(batch, self.n_features, n_reference, self.effort) if self.relevance else batch
 
     def describe(self) -> dict[str, str]:
         """What a checkpoint's card says of the tasks."""

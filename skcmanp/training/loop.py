@@ -133,7 +133,7 @@ def meta_train(
         progress_bar(initial=run.step, total=options.steps, show=show, unit="step") as bar,
     ):
         while run.step < options.steps:
-            batch = tasks.sample(options.batch_size, task_generator(run.step))
+            batch = tasks.sample(options.batch_size, task_generator(run.step % (options.distinct or options.steps)))
             loss, stopping = run.advance(batch, stop.requested is not None)
             window.add(loss, batch)
             bar.update()

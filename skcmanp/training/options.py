@@ -47,6 +47,10 @@ class TrainingOptions:
     trainable : str, default=""
         How the names of the parameters start that are trained; the others stay
         as they are. "correlations." is the not-diagonal head.
+    distinct : int, default=0
+        Number of different batches, which then come again in the same order,
+        for tasks that take longer to draw than to learn from; see
+        `skcmanp.tasks.KeptTasks`. With 0 all are different.
     seed : int, default=0
         Of the initial weights. Tasks do not depend on it: see `task_generator`.
     evaluate_every : int, default=1000
@@ -73,6 +77,7 @@ class TrainingOptions:
     precision: str = "float32"
     compile: bool = False
     trainable: str = ""
+    distinct: int = 0
     seed: int = 0
     evaluate_every: int = 1000
     n_evaluation: int = 32
@@ -80,7 +85,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            minimum = 0 if field.name in ("warmup", "seed") else 1
+            minimum = 0 if field.name in ("warmup", "seed", "distinct") else 1
             if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
                 raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
         if not self.learning_rate > 0:

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from skcmanp.tasks import FunctionTasks, KeptTasks, RandomGP, RandomLinear
+
+
+class Counting:
+    """Linear functions; counts how many batches were drawn."""
+
+    def __init__(self):
+        self.n_drawn = 0
+
+    def __call__(self, x, generator):
+        self.n_drawn += 1
+        return RandomLinear()(x, generator)
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def equal(a, b):
+    return all((s is None and t is None) or torch.equal(s, t) for s, t in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("relevance", [False, True])
+def test_a_batch_is_drawn_once_and_stays_what_it_is(tmp_path, relevance):
+    prior = Counting()
+    tasks = FunctionTasks([prior], dim_x=2, n_context=(6, 9), n_target=5, p_empty=0.0, relevance=relevance)
+    drawn = tasks.sample(3, generator(1))
+    kept = KeptTasks(tasks, tmp_path)
+    assert equal(kept.sample(3, generator(1)), drawn)
+    assert prior.n_drawn == 2
+    assert equal(kept.sample(3, generator(1)), drawn)
+    assert prior.n_drawn == 2
+    assert not equal(kept.sample(3, generator(2)), drawn)
+    assert len(kept.sample(4, generator(1)).x) == 4
+    assert kept.describe() == tasks.describe()
+
+
+def test_batches_are_drawn_ahead_in_several_processes(tmp_path):
+    tasks = FunctionTasks([RandomGP()], dim_x=2, n_context=(6, 9), n_target=5)
+    kept = KeptTasks(tasks, tmp_path)
+    kept.sample(3, generator(1))
+    kept.draw(3, range(4), n_jobs=2, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3-0.pt", "3-1.pt", "3-2.pt", "3-3.pt"]
+    for seed in range(4):
+        assert equal(kept.sample(3, generator(seed)), tasks.sample(3, generator(seed)))
