@@ -1,0 +1,130 @@
+"""What attention is worth where all functions are of one family, by family.
+
+Within a family attention has most to find: the phase of a cycle, the place of a jump, whether a day is a
+Sunday. Small networks are trained with equal steps on each family, with the conjugate memory and blocks, with the
+memory and next to no attention, and with blocks alone, and are evaluated on the same held-out tasks.
+``python benchmarks/families.py [--streams FOLDER]``, with ``vic_elec.parquet``; runs that were stopped go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from _report import standard_error, write
+from datasets import days
+from tqdm.auto import tqdm
+
+from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
+from skcmanp.tasks import DatasetTasks, FunctionTasks, RandomGates, RandomPeriodic, TaskGenerator
+from skcmanp.training import EVALUATION_STEP, initialize, log_likelihood, task_generator
+
+BASE: dict[str, Any] = {
+    "n_blocks": 2,
+    "n_block_latents": 32,
+    "n_input_latents": 32,
+    "embed_depth": 3,
+    "fourier_features": 32,
+    "fourier_scales": (1.0, 8.0),
+    "count_input": True,
+    "max_count": 40.0,
+    "input_limit": 6.0,
+    "memory_features": 64,
+    "memory_priors": 3,
+    "memory_regressions": 4,
+}
+ONE = {"n_blocks": 1, "n_block_latents": 1, "n_input_latents": 1}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "memory and blocks": {},
+    "memory, 1 latent": ONE,
+    "blocks only": {"memory_features": 0, "memory_priors": 1},
+    "1 latent only": {"memory_features": 0, "memory_priors": 1, **ONE},
+}
+BATCH_SIZE = 16
+
+
+class Family(NamedTuple):
+    """Tasks to learn from, and others to be judged by."""
+
+    training: TaskGenerator
+    held_out: TaskGenerator
+
+
+def families(streams: Path | None) -> dict[str, Family]:
+    """Those that are simulated, and days of electricity demand."""
+    sizes: dict[str, Any] = {"dim_x": 1, "n_context": (2, 40), "n_target": 32, "noise": (0.02, 0.3), "p_empty": 0.0}
+    cycles = FunctionTasks([RandomPeriodic((0.5, 3.0))], **sizes)
+    jumps = FunctionTasks([RandomGates()], **sizes)
+    found = {}
+    if streams is not None:
+        data = days(streams)
+        seen, others = ([rows for day, rows in data.items() if (day.year < 2014) == early] for early in (True, False))
+        found["days"] = Family(*(DatasetTasks(rows, n_context=(2, 40), n_target=8) for rows in (seen, others)))
+    return found | {"cycles": Family(cycles, cycles), "jumps": Family(jumps, jumps)}
+
+
+def trained(name: str, changes: dict[str, Any], family: Family, arguments: argparse.Namespace) -> CMANP:
+    """The network of a variant, trained on a family."""
+    options = TrainingOptions(
+        steps=arguments.steps, batch_size=BATCH_SIZE, warmup=100, cooldown=0.5, evaluate_every=500, n_evaluation=16
+    )
+    dim_x = family.training.sample(1, task_generator(0)).x.shape[-1]
+    torch.manual_seed(0)
+    model = initialize(CMANP(CMANPConfig(dim_x=dim_x, **{**BASE, **changes})), family.training)
+    folder = arguments.runs / name.replace(", ", "-").replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    print(name)
+    meta_train(
+        model,
+        family.training,
+        options,
+        evaluation_tasks=family.held_out,
+        state_path=folder / "state.pt",
+        log_path=folder / "log.jsonl",
+    )
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluated(model: CMANP, tasks: TaskGenerator, n_batches: int) -> np.ndarray:
+    """Log-likelihood of every batch."""
+    batches = (tasks.sample(BATCH_SIZE, task_generator(EVALUATION_STEP + i)) for i in range(n_batches))
+    return np.array(
+        [log_likelihood(model(*b.inputs), b.y_target).mean().item() for b in tqdm(batches, total=n_batches)]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=Path, help="folder of the days")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batches", type=int, default=200, help="of 16 held-out tasks")
+    parser.add_argument("--runs", type=Path, default=Path("runs/families"))
+    arguments = parser.parse_args()
+
+    rows = []
+    for family_name, family in families(arguments.streams).items():
+        models = {
+            name: trained(f"{family_name}, {name}", changes, family, arguments) for name, changes in VARIANTS.items()
+        }
+        values = {name: evaluated(model, family.held_out, arguments.batches) for name, model in models.items()}
+        for name, value in values.items():
+            difference = value - values["memory, 1 latent"]
+            rows.append(
+                {
+                    "family": family_name,
+                    "network": name,
+                    "steps": arguments.steps,
+                    "log_likelihood": float(value.mean()),
+                    "to 1 latent": float(difference.mean()),
+                    "to 1 latent se": standard_error(difference),
+                }
+            )
+    write("families", rows)
+
+
+if __name__ == "__main__":
+    main()
