@@ -1,8 +1,8 @@
 """What attention is worth where all functions are of one family, by family.
 
-Within a family attention has most to find: the phase of a cycle, the place of a jump, whether a day is a
-Sunday. Small networks are trained with equal steps on each family, with the conjugate memory and blocks, with the
-memory and next to no attention, and with blocks alone, and are evaluated on the same held-out tasks.
+Within a family attention has most to find: the phase of a cycle, the place of a jump, whether a day is a Sunday.
+Small networks are trained with equal steps on each family, with the conjugate memory and blocks, with the
+memory and next to no attention, and without the memory, and are evaluated on the same held-out tasks.
 ``python benchmarks/families.py [--streams FOLDER]``, with ``vic_elec.parquet``; runs that were stopped go on.
 """
 
@@ -100,7 +100,7 @@ def evaluated(model: CMANP, tasks: TaskGenerator, n_batches: int) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=Path, help="folder of the days")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batches", type=int, default=200, help="of 16 held-out tasks")
     parser.add_argument("--runs", type=Path, default=Path("runs/families"))
     arguments = parser.parse_args()

@@ -64,13 +64,6 @@ CONTEXT_PIXELS = (10, 25, 50, 100, 150)
 N_TRAINING = 22_000
 
 
-def split_digits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Those to train on, as `image-gray` was, and the others."""
-    digits = read_images(folder / "emnist_digits_train.npz")
-    mixed = digits[np.random.default_rng(0).permutation(len(digits))]
-    return mixed[:N_TRAINING], mixed[N_TRAINING:]
-
-
 def likelihoods(
     models: dict[str, nn.Module], tasks: ImageTasks, n_batches: int, name: str, blocks: bool
 ) -> dict[str, np.ndarray]:
@@ -123,18 +116,19 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="only these; the results of others stay as they are")
     arguments = parser.parse_args()
 
-    training_digits, other_digits = split_digits(arguments.folder)
+    digits = read_images(arguments.folder / "emnist_digits_train.npz")
     letters = read_images(arguments.folder / "emnist_letters_dev.npz")
-    tasks = ImageTasks(training_digits)
+    mixed = digits[np.random.default_rng(0).permutation(len(digits))]
+    tasks = ImageTasks(mixed[:N_TRAINING])
     training = TrainingOptions(batch_size=16, cooldown=0.5, **OURS)
     config = CMANPConfig(dim_x=2, min_std=0.05)
-    recipe = Recipe("images", "", "", config, config, None, tasks, ImageTasks(other_digits), training, {})
+    recipe = Recipe("images", "", "", config, config, None, tasks, ImageTasks(mixed[N_TRAINING:]), training, {})
 
     chosen = [v for v in VARIANTS if arguments.models is None or v.name in arguments.models]
     with torch.enable_grad():
         runs = {v.name: train(v, recipe, arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
     models = {name: model for name, (model, _) in runs.items()}
-    sets = {"seen": other_digits, "unseen": letters}
+    sets = {"seen": mixed[N_TRAINING:], "unseen": letters}
     rows: dict[str, dict] = {}
     for name, images in sets.items():
         results = {"": likelihoods(models, ImageTasks(images), arguments.batches, name, blocks=True)}

@@ -8,6 +8,7 @@ import platform
 import sys
 from pathlib import Path
 
+import joblib
 import sklearn
 import torch
 
@@ -18,7 +19,7 @@ from skcmanp.devices import resolve_device
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.recipes import Recipe, load_recipe, parse_recipe
-from skcmanp.tasks import KeptTasks, TaskGenerator
+from skcmanp.tasks import KeptTasks
 from skcmanp.training import TrainingLog, evaluate, initialize, meta_train
 from skcmanp.training.workers import Workers, process_group
 
@@ -108,16 +109,19 @@ def _train(arguments: argparse.Namespace) -> None:
 
     with process_group(resolve_device(arguments.device)) as device:
         model = _initial_model(recipe).to(device)
-        tasks: TaskGenerator = recipe.tasks
         if recipe.training.distinct:
-            tasks = KeptTasks(recipe.tasks, output / "tasks")
+            # A recipe that has changed has its own.
+            fingerprint = joblib.hash((recipe.source["tasks"], recipe.training_config))[:8]
+            kept = KeptTasks(recipe.tasks, output / f"tasks-{fingerprint}")
             mine = range(recipe.training.distinct)[Workers.current().rank :: Workers.current().size]
-            tasks.draw(recipe.training.batch_size, mine, arguments.jobs)
+            kept.draw(recipe.training.batch_size, mine, arguments.jobs)
+            held_out = kept if recipe.evaluation_tasks is recipe.tasks else recipe.evaluation_tasks
+            recipe = dataclasses.replace(recipe, tasks=kept, evaluation_tasks=held_out)
         meta_train(
             model,
-            tasks,
+            recipe.tasks,
             recipe.training,
-            evaluation_tasks=tasks if recipe.evaluation_tasks is recipe.tasks else recipe.evaluation_tasks,
+            evaluation_tasks=recipe.evaluation_tasks,
             state_path=state_path,
             log_path=output / "log.jsonl",
         )

@@ -69,10 +69,19 @@ def test_train_writes_a_checkpoint_that_the_estimator_uses(tmp_path, table, caps
 def test_tasks_are_kept_where_batches_come_again(tmp_path):
     recipe, output = write(tmp_path, SMALL.replace("steps = 3", "steps = 3\ndistinct = 2")), tmp_path / "run"
     assert main(["train", str(recipe), "--output", str(output), "--device", "cpu"]) == 0
-    seeds = sorted(int(path.stem.removeprefix("4-")) for path in (output / "tasks").iterdir())
+    seeds = sorted(int(path.stem.removeprefix("4-")) for path in output.glob("tasks-*/*.pt"))
     assert seeds[:2] == [0, 1]
     assert all(seed >= EVALUATION_STEP for seed in seeds[2:])
     assert skcmanp.load_checkpoint(output / "small.safetensors")[1]["steps"] == 3
+
+
+def test_changed_tasks_are_not_those_that_were_kept(tmp_path):
+    text = SMALL.replace("steps = 3", "steps = 3\ndistinct = 2")
+    for changed in (text, text.replace("[1, 9]", "[1, 8]")):
+        recipe, output = write(tmp_path, changed), tmp_path / "run"
+        (output / "state.pt").unlink(missing_ok=True)
+        assert main(["train", str(recipe), "--output", str(output), "--device", "cpu"]) == 0
+    assert len(list(output.glob("tasks-*"))) == 2
 
 
 def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):
