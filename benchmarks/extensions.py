@@ -3,9 +3,9 @@
 Every variant of a small network is trained with equal steps on a small version of the tasks of
 ``recipes/tabular.toml`` (at most 8 features and 512 rows), then evaluated on tasks of one kind at a
 time, and on the first 300 training rows of real tables, whose log-likelihood is that of the
-standardised target. One variant is told of what kind every function is: as much as attention could
-find out about a context as a whole, and so a bound of what it could be worth. Beside them the memory
-alone, without any training, with more and fewer features and regressions.
+standardised target. One variant is told of what kind every function is, which bounds what it could
+be worth to attention to find that out. Beside them the memory alone, without any training, with more
+and fewer features and regressions.
 ``python benchmarks/extensions.py [--uci FOLDER]``; runs that were stopped go on.
 """
 
