@@ -68,7 +68,7 @@ class KeptTasks:
         generators = (torch.Generator().manual_seed(seed) for seed in seeds)
         missing = [g.initial_seed() for g in generators if not self._path(batch_size, g).exists()]
         jobs = (joblib.delayed(_draw)(self, batch_size, seed) for seed in missing)
-        drawn = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+        drawn = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
         for _ in progress_bar(drawn, total=len(missing), show=progress, unit="batch"):
             pass
 
