@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
 from skcmanp.nn.calibration import sharpen
 from skcmanp.recipes import Recipe, load_recipe
-from skcmanp.tasks import GPTasks
+from skcmanp.tasks import TaskGenerator
 from skcmanp.tasks.gp import GPDraw
 from skcmanp.training import EVALUATION_STEP, TrainingLog, initialize, log_likelihood, task_generator
 
@@ -34,6 +34,16 @@ MEMORY = {
     "max_count": 46.0,
 }
 FOURIER = {"fourier_features": 32, "fourier_scales": (0.5, 12.0), "count_input": True, "max_count": 46.0}
+# A network that a few minutes train.
+SMALL: dict[str, Any] = {
+    "n_blocks": 2,
+    "n_block_latents": 32,
+    "n_input_latents": 32,
+    "embed_depth": 3,
+    "fourier_features": 32,
+    "fourier_scales": (1.0, 8.0),
+    "count_input": True,
+}
 # What the package's own checkpoints are trained with, instead of the paper's 5e-4, 0.999 and no clipping.
 OURS = {"learning_rate": 1e-3, "betas": (0.9, 0.98), "clip": 1.0, "warmup": 100}
 # Of a not-diagonal head, which leaves the marginals of a trained network as they are.
@@ -85,29 +95,52 @@ def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: A
         weights = torch.load(runs / variant.start / "state.pt", weights_only=True)["model"]
         model.load_state_dict({**model.state_dict(), **weights})
     folder = runs / variant.name
+    train_in(folder, model, recipe.tasks, training)
+    return model, TrainingLog.read(folder / "log.jsonl")
+
+
+def train_in(
+    folder: Path,
+    model: nn.Module,
+    tasks: TaskGenerator,
+    options: TrainingOptions,
+    evaluation_tasks: TaskGenerator | None = None,
+) -> None:
+    """Train a fresh model, or go on in a folder that has been begun; the model is then ready to predict."""
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"{variant.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
-    meta_train(model, recipe.tasks, training, state_path=folder / "state.pt", log_path=folder / "log.jsonl")
-    return model.eval(), TrainingLog.read(folder / "log.jsonl")
+    print(f"{folder.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+    meta_train(
+        model,
+        tasks,
+        options,
+        evaluation_tasks=evaluation_tasks,
+        state_path=folder / "state.pt",
+        log_path=folder / "log.jsonl",
+    )
+    model.eval()
 
 
 @torch.no_grad()
 def evaluate_batches(
     models: dict[str, nn.Module],
-    tasks: GPTasks,
+    tasks: TaskGenerator,
     n_batches: int,
-    optima: Callable[[GPDraw], dict[str, Tensor]],
+    optima: Callable[[GPDraw], dict[str, Tensor]] | None,
     description: str,
 ) -> dict[str, np.ndarray]:
     """Log-likelihood of every evaluation batch of 16 tasks, of all models and of exact processes on the same tasks.
 
-    `optima` gives those of a draw's tasks, by name.
+    `optima` gives those of a draw of `GPTasks`, by name; None where there are none.
     """
     values: dict[str, list[float]] = {}
     for i in tqdm(range(n_batches), desc=description):
-        draw = tasks.draw(16, task_generator(EVALUATION_STEP + i))
-        batch = draw.batch
+        generator = task_generator(EVALUATION_STEP + i)
+        if optima is None:
+            batch, exact = tasks.sample(16, generator), {}
+        else:
+            draw = tasks.draw(16, generator)
+            batch, exact = draw.batch, optima(draw)
         likelihoods = {name: log_likelihood(model(*batch.inputs), batch.y_target) for name, model in models.items()}
-        for name, likelihood in {**likelihoods, **optima(draw)}.items():
+        for name, likelihood in {**likelihoods, **exact}.items():
             values.setdefault(name, []).append(likelihood.mean().item())
     return {name: np.array(value) for name, value in values.items()}

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from _report import RESULTS, figure, standard_error, write
+from _runs import SMALL, train_in
 from accuracy import add_table_options, tables
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from skcmanp import CMANP, CMANPConfig, CMANPRegressor, TrainingOptions, meta_train
+from skcmanp import CMANP, CMANPConfig, CMANPRegressor, TrainingOptions
 from skcmanp.tasks import (
     FunctionPrior,
     FunctionTasks,
@@ -38,13 +39,7 @@ from skcmanp.training import EVALUATION_STEP, initialize, log_likelihood, task_g
 
 BASE: dict[str, Any] = {
     "dim_x": 8,
-    "n_blocks": 2,
-    "n_block_latents": 32,
-    "n_input_latents": 32,
-    "embed_depth": 3,
-    "fourier_features": 32,
-    "fourier_scales": (1.0, 8.0),
-    "count_input": True,
+    **SMALL,
     "max_count": 512.0,
     "input_limit": 20.0,
     "memory_features": 96,
@@ -100,11 +95,16 @@ class ToldKind(nn.Module):
         return self.embed(inputs) + self.embed_kind(self.kinds).unsqueeze(1)
 
 
+def kept(tasks: FunctionTasks, name: str, arguments: argparse.Namespace) -> KeptTasks:
+    """Tasks that all variants share."""
+    adapted = "adapted" if tasks.relevance else "not adapted"
+    return KeptTasks(tasks, arguments.runs / "tasks" / f"{name}, {adapted}")
+
+
 def trained(name: str, config: CMANPConfig, arguments: argparse.Namespace) -> CMANP:
     """The network of a variant, trained."""
-    adapted = "adapted" if config.relevance else "not adapted"
     functions = FunctionTasks(PRIORS, relevance=config.relevance, p_heavy=0.15, p_varying=0.3, **SIZES)
-    tasks = KeptTasks(functions, arguments.runs / "tasks" / f"training, {adapted}")
+    tasks = kept(functions, "training", arguments)
     options = TrainingOptions(
         steps=arguments.steps,
         distinct=arguments.distinct,
@@ -118,11 +118,8 @@ def trained(name: str, config: CMANPConfig, arguments: argparse.Namespace) -> CM
     model = initialize(CMANP(config), tasks, BATCH_SIZE)
     if "told" in name:
         model.embed_query = ToldKind(model.embed_query, config.dim)
-    folder = arguments.runs / name.replace(", ", "-").replace(" ", "-")
-    folder.mkdir(parents=True, exist_ok=True)
-    print(name)
-    meta_train(model, tasks, options, state_path=folder / "state.pt", log_path=folder / "log.jsonl")
-    return model.eval()
+    train_in(arguments.runs / name.replace(", ", "-").replace(" ", "-"), model, tasks, options)
+    return model
 
 
 @torch.no_grad()
@@ -130,8 +127,7 @@ def on_tasks(model: CMANP, kind: str, arguments: argparse.Namespace) -> np.ndarr
     """Log-likelihood of every task."""
     prior, noise = KINDS[kind]
     functions = FunctionTasks([prior], relevance=model.config.relevance, **SIZES, **noise)
-    adapted = "adapted" if model.config.relevance else "not adapted"
-    tasks = KeptTasks(functions, arguments.runs / "tasks" / f"{kind}, {adapted}")
+    tasks = kept(functions, kind, arguments)
     if isinstance(model.embed_query, ToldKind):
         model.embed_query.kinds = torch.full((BATCH_SIZE,), PRIORS.index(prior))
     batches = (tasks.sample(BATCH_SIZE, task_generator(EVALUATION_STEP + i)) for i in range(arguments.batches))

@@ -12,24 +12,17 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from _report import standard_error, write
+from _runs import SMALL, evaluate_batches, train_in
 from datasets import days
-from tqdm.auto import tqdm
 
-from skcmanp import CMANP, CMANPConfig, TrainingOptions, meta_train
+from skcmanp import CMANP, CMANPConfig, TrainingOptions
 from skcmanp.tasks import DatasetTasks, FunctionTasks, RandomGates, RandomPeriodic, TaskGenerator
-from skcmanp.training import EVALUATION_STEP, initialize, log_likelihood, task_generator
+from skcmanp.training import initialize, task_generator
 
 BASE: dict[str, Any] = {
-    "n_blocks": 2,
-    "n_block_latents": 32,
-    "n_input_latents": 32,
-    "embed_depth": 3,
-    "fourier_features": 32,
-    "fourier_scales": (1.0, 8.0),
-    "count_input": True,
+    **SMALL,
     "max_count": 40.0,
     "input_limit": 6.0,
     "memory_features": 64,
@@ -75,26 +68,8 @@ def trained(name: str, changes: dict[str, Any], family: Family, arguments: argpa
     torch.manual_seed(0)
     model = initialize(CMANP(CMANPConfig(dim_x=dim_x, **{**BASE, **changes})), family.training)
     folder = arguments.runs / name.replace(", ", "-").replace(" ", "-")
-    folder.mkdir(parents=True, exist_ok=True)
-    print(name)
-    meta_train(
-        model,
-        family.training,
-        options,
-        evaluation_tasks=family.held_out,
-        state_path=folder / "state.pt",
-        log_path=folder / "log.jsonl",
-    )
-    return model.eval()
-
-
-@torch.no_grad()
-def evaluated(model: CMANP, tasks: TaskGenerator, n_batches: int) -> np.ndarray:
-    """Log-likelihood of every batch."""
-    batches = (tasks.sample(BATCH_SIZE, task_generator(EVALUATION_STEP + i)) for i in range(n_batches))
-    return np.array(
-        [log_likelihood(model(*b.inputs), b.y_target).mean().item() for b in tqdm(batches, total=n_batches)]
-    )
+    train_in(folder, model, family.training, options, family.held_out)
+    return model
 
 
 def main() -> None:
@@ -110,7 +85,7 @@ def main() -> None:
         models = {
             name: trained(f"{family_name}, {name}", changes, family, arguments) for name, changes in VARIANTS.items()
         }
-        values = {name: evaluated(model, family.held_out, arguments.batches) for name, model in models.items()}
+        values = evaluate_batches(models, family.held_out, arguments.batches, None, family_name)
         for name, value in values.items():
             difference = value - values["memory, 1 latent"]
             rows.append(

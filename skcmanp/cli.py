@@ -108,7 +108,6 @@ def _train(arguments: argparse.Namespace) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
     with process_group(resolve_device(arguments.device)) as device:
-        model = _initial_model(recipe).to(device)
         if recipe.training.distinct:
             # A recipe that has changed has its own.
             fingerprint = joblib.hash((recipe.source["tasks"], recipe.training_config))[:8]
@@ -117,6 +116,7 @@ def _train(arguments: argparse.Namespace) -> None:
             kept.draw(recipe.training.batch_size, mine, arguments.jobs)
             held_out = kept if recipe.evaluation_tasks is recipe.tasks else recipe.evaluation_tasks
             recipe = dataclasses.replace(recipe, tasks=kept, evaluation_tasks=held_out)
+        model = _initial_model(recipe).to(device)
         meta_train(
             model,
             recipe.tasks,
