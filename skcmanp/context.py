@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from skcmanp.scaling import Scaling
+from skcmanp.adaptation import Adaptation
 from skcmanp.summary import DOUBLE, Summary
 
 _FORMAT = "skcmanp.context.5"
@@ -30,7 +30,7 @@ class ContextState:
     fingerprint : str
         SHA-256 of that checkpoint, and "-" and the size of its memory if it is
         not the checkpoint's own.
-    scaling : Scaling
+    scaling : Adaptation
         Centre and scale of features and targets.
     summary : Summary
         Statistics of the rows.
@@ -49,7 +49,7 @@ class ContextState:
 
     checkpoint: str
     fingerprint: str
-    scaling: Scaling
+    scaling: Adaptation
     summary: Summary
 
     @property
@@ -69,8 +69,8 @@ class ContextState:
 
     def __repr__(self) -> str:
         return (
-            f"ContextState(checkpoint={self.checkpoint!r}, n_features={len(self.scaling.x_centre)}, "
-            f"n_outputs={len(self.scaling.y_centre)}, n_rows={self.n_rows}, weight={self.weight:.6g}, "
+            f"ContextState(checkpoint={self.checkpoint!r}, n_features={self.scaling.n_features}, "
+            f"n_outputs={self.scaling.n_targets}, n_rows={self.n_rows}, weight={self.weight:.6g}, "
             f"nbytes={self.nbytes})"
         )
 
@@ -117,7 +117,7 @@ class ContextState:
         return replace(self, summary=self.summary.decay(gamma))
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        scaling = {f"scaling.{name}": array for name, array in vars(self.scaling).items()}
+        scaling = {f"scaling.{name}": array for name, array in self.scaling.arrays().items()}
         return {**scaling, **self.summary.arrays()}
 
     def to_bytes(self) -> bytes:
@@ -140,7 +140,7 @@ class ContextState:
             header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_FORMAT])
             arrays = safetensors.numpy.load(data)
             names = [name for name in arrays if name.startswith("scaling.")]
-            scaling = Scaling(**{name.removeprefix("scaling."): arrays[name] for name in names})
+            scaling = Adaptation.from_arrays({name.removeprefix("scaling."): arrays[name] for name in names})
             return cls(**header, scaling=scaling, summary=Summary.from_arrays(arrays))
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError("The bytes are damaged or not a context written by ContextState.to_bytes.") from error

@@ -10,12 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skcmanp.adaptation import Adaptation, Basis
 from skcmanp.context import ContextState
-from skcmanp.effects import Effects
 from skcmanp.nn.conjugate import Sums
-from skcmanp.nn.features import Basis, Noise
 from skcmanp.nn.model import CMANP, Memory
-from skcmanp.scaling import Scaling
 from skcmanp.summary import RunningSoftmax, RunningSums, Summary
 
 Array = NDArray[np.float64]
@@ -48,7 +46,7 @@ class Network:
         # Latents belong to a state, which is immutable: they live as long as it
         # does, and the estimator that holds it is not touched by predicting.
         self._memories: weakref.WeakKeyDictionary[ContextState, Memory] = weakref.WeakKeyDictionary()
-        self._bases: weakref.WeakKeyDictionary[Scaling, Basis | None] = weakref.WeakKeyDictionary()
+        self._bases: weakref.WeakKeyDictionary[Adaptation, Basis] = weakref.WeakKeyDictionary()
 
     def empty_summary(self, n_outputs: int) -> Summary:
         """The summary of no rows for `n_outputs` targets."""
@@ -56,53 +54,41 @@ class Network:
         softmax = RunningSoftmax.empty((n_readings, *self.config.statistics_shape))
         return Summary(softmax, RunningSums.empty((n_readings, self.config.memory_features, dim_y)))
 
-    def basis(self, scaling: Scaling) -> Basis | None:
-        """What the conjugate memory needs of a scaling's points, if there is one."""
-        if self._model.memory is None:
+    def basis(self, adaptation: Adaptation) -> Basis | None:
+        """What makes the conjugate memory's features, unless these are learned."""
+        if not self.config.has_points:
             return None
-        basis = self._bases.get(scaling)
+        basis = self._bases.get(adaptation)
         if basis is None:
             with torch.inference_mode():
-                arrays = {name: torch.tensor(array, device=self.device) for name, array in vars(scaling).items()}
-                points = self._widened(arrays["points"]).unsqueeze(0)
-                effects, noise = self._fitted(arrays) if len(scaling.effect_knots) else (None, None)
-                basis = self._model.basis(points, arrays["ratio"], arrays["share"], effects, noise)
-            self._bases[scaling] = basis
+                basis = adaptation.basis(self.config.memory_features, self.device)
+            self._bases[adaptation] = basis
         return basis
 
-    def _fitted(self, arrays: dict[str, Tensor]) -> tuple[Effects, Noise]:
-        """What was fitted to the first rows, from the arrays of a scaling."""
-        noise = Noise(
-            self._widened(arrays["noise_points"]).unsqueeze(0),
-            self._widened(arrays["noise_lengthscale"], 1.0).unsqueeze(0),
-            arrays["noise_weights"].unsqueeze(0),
-            arrays["noise_coefficients"].unsqueeze(0),
-        )
-        return Effects(*(arrays[f"effect_{name}"].unsqueeze(0) for name in Effects._fields)), noise
-
-    def read(self, x: Array, y: Array, scaling: Scaling, weight: Array | None = None) -> Summary:
+    def read(self, x: Array, y: Array, adaptation: Adaptation, weight: Array | None = None) -> Summary:
         """Statistics of scaled rows, accumulated in float64.
 
         Parameters
         ----------
         x : ndarray (n, d), d at most the network's `dim_x`
         y : ndarray (n, t), t a multiple of the network's `dim_y`
-        scaling : Scaling
-            For its points; the rows are scaled already.
+        adaptation : Adaptation
+            For its features; the rows are scaled already.
         weight : ndarray (n,), positive, optional
         """
         if not len(x):
             return self.empty_summary(y.shape[1])
         blocks = (slice(start, start + READ_ROWS) for start in range(0, len(x), READ_ROWS))
-        basis = self.basis(scaling)
+        basis = self.basis(adaptation)
         parts = (self._read_block(x[rows], y[rows], basis, None if weight is None else weight[rows]) for rows in blocks)
         return functools.reduce(Summary.combine, parts)
 
     @torch.inference_mode()
     def _read_block(self, x: Array, y: Array, basis: Basis | None, weight: Array | None) -> Summary:
-        targets = self._tensor(y).unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
+        rows, targets = self._tensor(x).unsqueeze(0), self._tensor(y)  # (1, n, d), (n, t)
+        targets = targets.unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
         log_weight = None if weight is None else torch.tensor(np.log(weight), device=self.device)
-        (m, s, o), sums = self._model.read(self._padded(x), targets, self._projection, basis, log_weight)
+        (m, s, o), sums = self._model.read(rows, targets, self._projection, basis, log_weight)
         softmax = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
         if sums is None:
             running = RunningSums.empty((len(targets), 0, self.config.dim_y))
@@ -116,7 +102,7 @@ class Network:
         memory = self._memory(state)
         means, stds = [], []
         for start in range(0, len(x), QUERY_ROWS):
-            distribution = self._model.query(self._padded(x[start : start + QUERY_ROWS]), memory, self._count(state))
+            distribution = self._model.query(self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory, self._count(state))
             means.append(_numpy(distribution.mean.transpose(0, 1).flatten(1)))  # (m, t)
             stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
         return np.concatenate(means), np.concatenate(stds)
@@ -124,7 +110,7 @@ class Network:
     @torch.inference_mode()
     def predict_joint(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and covariances of scaled rows, (m, d) -> (m, t), (t, m, m)."""
-        mean, covariance = self._model.joint(self._padded(x), self._memory(state), self._count(state))
+        mean, covariance = self._model.joint(self._tensor(x).unsqueeze(0), self._memory(state), self._count(state))
         return _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
 
     def _memory(self, state: ContextState) -> Memory:
@@ -134,7 +120,7 @@ class Network:
         return memory
 
     def _remember(self, state: ContextState) -> Memory:
-        attended = self._tensor(state.summary.softmax.output())
+        attended = self._tensor(state.summary.softmax.output()).to(self.dtype)
         sums = None
         if self.config.memory_features:
             running = state.summary.sums
@@ -146,14 +132,7 @@ class Network:
         return torch.full((len(state.summary.softmax.m),), state.weight, device=self.device, dtype=self.dtype)
 
     def _tensor(self, array: Array) -> Tensor:
-        return torch.tensor(array, dtype=self.dtype, device=self.device)
-
-    def _padded(self, x: Array) -> Tensor:
-        """Features of the network's width and dtype, absent ones zero, (n, d) -> (1, n, dx)."""
-        return self._widened(self._tensor(x)).unsqueeze(0)
-
-    def _widened(self, x: Tensor, value: float = 0.0) -> Tensor:
-        return torch.nn.functional.pad(x, (0, self.config.dim_x - x.shape[-1]), value=value)
+        return torch.tensor(array, device=self.device)
 
 
 def _numpy(tensor: Tensor) -> Array:

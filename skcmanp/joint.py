@@ -29,7 +29,7 @@ def draw(
     network: Network, state: ContextState, x: Array, n_samples: int, block_size: int, rng: np.random.RandomState
 ) -> Array:
     """Coherent draws of the targets of scaled rows, (m, d) -> (m, t, n_samples)."""
-    n_targets, dim_y = len(state.scaling.y_centre), network.config.dim_y
+    n_targets, dim_y = state.scaling.n_targets, network.config.dim_y
     drawn: list[Array] = []
     for rows in _blocks(len(x), block_size):
         mean, covariance = network.predict_joint(state, x[rows])  # (b, t), (t, b, b); n_samples t of both later on

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from skcmanp.checkpoints import Checkpoint, get_network
 from skcmanp.progress import progress_bar
-from skcmanp.scaling import Scaling, row_chunks
+from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.columns import row_chunks
 from skcmanp.summary import Summary
 
 Array = NDArray[np.float64]
@@ -25,7 +26,7 @@ class Reader(NamedTuple):
     checkpoint: Checkpoint
     device: torch.device
     dtype: torch.dtype
-    scaling: Scaling
+    scaling: Adaptation
     chunk_size: int
 
     def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Summary:

@@ -24,7 +24,7 @@ from skcmanp.joint import BLOCK_SIZE, draw, log_density
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.parallel import Reader
-from skcmanp.scaling import Scaling
+from skcmanp.adaptation import Adaptation
 from skcmanp.summary import Summary
 from skcmanp.validation import check_weight, restored_on_error
 
@@ -295,11 +295,11 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self.context_ = self.context_.merge(state)
             self._early = None
             return self
-        checkpoint = resolve_checkpoint(self.checkpoint, len(state.scaling.x_centre), self.memory_features)
+        checkpoint = resolve_checkpoint(self.checkpoint, state.scaling.n_features, self.memory_features)
         state.check_checkpoint(checkpoint.name, checkpoint.identity)
         self.checkpoint_ = checkpoint
-        self.n_features_in_ = len(state.scaling.x_centre)
-        self.n_outputs_ = len(state.scaling.y_centre)
+        self.n_features_in_ = state.scaling.n_features
+        self.n_outputs_ = state.scaling.n_targets
         self._y_is_1d = self.n_outputs_ == 1 if source is None else source._y_is_1d
         if source is not None and hasattr(source, "feature_names_in_"):
             self.feature_names_in_ = source.feature_names_in_
@@ -355,26 +355,26 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Whether the first data fix anything that is not declared."""
         return self.adapt is True or (self.standardize and (self.x_bounds is None or self.y_bounds is None))
 
-    def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Scaling | None) -> tuple[Summary, Scaling]:
+    def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Adaptation | None) -> tuple[Summary, Adaptation]:
         """Statistics of validated rows; scaled by their own moments if `scaling` is None."""
         device = resolve_device(self.device)
         if scaling is None:
             config = get_network(self.checkpoint_, device, DTYPES[self.dtype]).config
-            scaling = Scaling.fit(
+            scaling = Adaptation.fit(
                 X,
                 y,
                 weight,
                 standardize=self.standardize,
                 x_bounds=self.x_bounds,
                 y_bounds=self.y_bounds,
-                relevance=self._relevance(config),
-                n_points=config.n_points(X.shape[1]),
+                how=self._how(config),
+                memory_features=config.memory_features,
             )
         reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
         return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling
 
-    def _relevance(self, config: CMANPConfig) -> str:
-        """How `Scaling.fit` is to find length-scales."""
+    def _how(self, config: CMANPConfig) -> str:
+        """How `Adaptation.fit` is to find length-scales."""
         if not config.relevance:
             if self.adapt is True:
                 raise ValueError(
@@ -442,8 +442,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if return_cov:
             network, scaling = self._network(), self.context_.scaling
             mean, covariance = network.predict_joint(self.context_, scaling.scale_x(rows))
-            mean = mean * scaling.y_scale + scaling.y_centre
-            covariance = np.moveaxis(covariance, 0, -1) * np.square(scaling.y_scale)
+            mean = mean * scaling.targets.scale + scaling.targets.centre
+            covariance = np.moveaxis(covariance, 0, -1) * np.square(scaling.targets.scale)
             return (mean[:, 0], covariance[..., 0]) if self._y_is_1d else (mean, covariance)
         mean, std = (array[:, 0] if self._y_is_1d else array for array in self._predict_rows(rows))
         return (mean, std) if return_std else mean
@@ -470,7 +470,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         rng = check_random_state(self.random_state if random_state is None else random_state)
         x = scaling.scale_x(rows)
         drawn = draw(self._network(), self.context_, x, n_samples, self._block_size(), rng)  # (m, t, n)
-        drawn = drawn * scaling.y_scale[:, None] + scaling.y_centre[:, None]
+        drawn = drawn * scaling.targets.scale[:, None] + scaling.targets.centre[:, None]
         return drawn[:, 0] if self._y_is_1d else drawn
 
     def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Any:
@@ -495,7 +495,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             scaling = self.context_.scaling
             scaled = scaling.scale_x(rows), scaling.scale_y(targets)
             density = log_density(self._network(), self.context_, *scaled, self._block_size())
-            return density - len(rows) * float(np.log(scaling.y_scale).sum())
+            return density - len(rows) * float(np.log(scaling.targets.scale).sum())
         return norm.logpdf(targets, *self._predict_rows(rows)).sum(axis=1)
 
     def _network(self) -> Network:

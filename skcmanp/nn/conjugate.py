@@ -14,17 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from skcmanp.effects import Effects
-from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
-
-# Signal to noise for the variance that features miss: more makes the rows at the points outweigh too many.
-MAX_RATIO = 4.0
+from skcmanp.adaptation import Basis
+from skcmanp.nn.features import LearnedFeatures
 
 # Signal to noise may be this many times what was fitted to the first rows. Where features cannot follow a function,
 # ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
 MAX_GROWTH = 4.0
 
-# Local standard deviations are told relative to the mixture's, within a factor of exp of this.
+# Local standard deviations, and those of the noise with what is missed, are told relative to the mixture's, or the
+# noise's, within a factor of exp of this.
 _LOG_LOCAL = 3.0
 
 
@@ -57,7 +55,8 @@ class Parts(NamedTuple):
     means: Tensor  # (B, K, M, dy)
     white: Tensor  # W: their signals' covariances are noise W diag(s) W^T, (B, G, M, F)
     signal: Tensor  # their variances, relative to the noise's, (B, K, M)
-    noise: Tensor  # variance of the noise, and of what the features miss, relative to the mean noise's, (B or 1, M, 1)
+    noise: Tensor  # variance of the noise relative to its mean, (B or 1, M, 1)
+    missed: Tensor  # variance of what the features miss, (B or 1, M, dy or 1)
     squares: Tensor  # the regression on y^2, (B, M, dy)
 
 
@@ -69,10 +68,14 @@ class ConjugateMemory(nn.Module):
     the regressions, and the prediction has the moments of their mixture.
     Bishop, "Pattern Recognition and Machine Learning" (2006), sections 2.3.6 and 3.5.
 
+    Features are those of an adaptation to the first rows, whatever its parts
+    are, or learned ones.
+
     Parameters
     ----------
-    features : LearnedFeatures or MaternFeatures
-        With ``prior(n)``, n choices of tau for a ratio of signal to noise of one.
+    features : LearnedFeatures or int
+        With ``prior(n)``, n choices of tau for a ratio of signal to noise of one;
+        or the number of features of adaptations, whose priors are one.
     dim_y : int
     n_ratios : int
         Number of different ratios.
@@ -84,16 +87,17 @@ class ConjugateMemory(nn.Module):
 
     def __init__(
         self,
-        features: LearnedFeatures | MaternFeatures,
+        features: LearnedFeatures | int,
         dim_y: int,
         n_ratios: int,
         n_priors: int = 1,
         ratio: tuple[float, float] = (0.5, 150.0),
     ) -> None:
         super().__init__()
-        self.embed = features
+        self.embed = None if isinstance(features, int) else features
         log_ratio = torch.linspace(math.log(ratio[0]), math.log(ratio[1]), n_ratios)
-        log_tau = features.log_prior(n_priors) + log_ratio.view(-1, 1, 1)  # (ratios, priors, F)
+        log_prior = torch.zeros(1, features) if isinstance(features, int) else features.log_prior(n_priors)
+        log_tau = log_prior + log_ratio.view(-1, 1, 1)  # (ratios, priors, F)
         self.log_tau = nn.Parameter(log_tau.flatten(0, 1))  # (K, F)
         # Signal and noise together have a variance of about one, give or take an order of magnitude.
         self.log_shape = nn.Parameter(torch.tensor(math.log(0.5)))  # of a - 1
@@ -101,42 +105,15 @@ class ConjugateMemory(nn.Module):
         self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
         self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
-    def basis(
-        self,
-        points: Tensor,
-        ratio: Tensor,
-        share: Tensor | None = None,
-        effects: Effects | None = None,
-        noise: Noise | None = None,
-    ) -> Basis:
-        """What features need to know of the first rows.
+    def features(self, x: Tensor, basis: Basis | None) -> tuple[Tensor, Tensor]:
+        """psi(x), and the variance that it misses of a process of variance one, (B, N, dx) -> (B, N, F), (B, N), float64."""
+        if self.embed is not None:
+            psi = self.embed(x.to(self.log_tau.dtype)).double()
+            return psi, torch.zeros_like(psi[..., 0])
+        assert basis is not None
+        return basis.features(x)
 
-        Parameters
-        ----------
-        points : Tensor (B, p, dx)
-            Chosen among them.
-        ratio : Tensor (B,)
-            Signal to noise.
-        share : Tensor (B,), optional
-            Of the variance that features made of the points are to carry.
-        effects : Effects, optional
-            What every feature does alone.
-        noise : Noise, optional
-            How its scale varies.
-        """
-        return self.embed.basis(points, ratio, share, effects)._replace(noise=noise)
-
-    def features(self, x: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
-        """psi(x), (B, N, dx) -> (B, N, F), and the variance beside it relative to the noise's, (B, N, 1), float64.
-
-        The functions that features combine to miss some of the signal where
-        there are no points near. There it acts as noise. The ratio is bounded
-        lest a few rows at the points outweigh all others.
-        """
-        psi, missing = self.embed(x.to(self.log_tau.dtype), basis)
-        return psi.double(), _signal(basis) * missing.unsqueeze(-1)
-
-    def read(self, x: Tensor, y: Tensor, basis: Basis, log_weight: Tensor | None = None) -> Sums:
+    def read(self, x: Tensor, y: Tensor, basis: Basis | None, log_weight: Tensor | None = None) -> Sums:
         """Sums of some rows, which all count alike, wherever noise is large or small.
 
         Less weight where it is large would be more efficient if it stayed where
@@ -147,18 +124,19 @@ class ConjugateMemory(nn.Module):
         ----------
         x : Tensor (B or 1, N, dx)
         y : Tensor (B, N, dy)
-        basis : Basis
+        basis : Basis, optional
+            Of an adaptation; learned features need none.
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        (psi, missing), y = self.features(x, basis), y.double()
-        weight = 1 / (1 + missing)  # (B or 1, N, 1)
+        (psi, missed), y = self.features(x, basis), y.double()
+        weight = (torch.ones_like(missed) if basis is None else basis.weight(missed)).unsqueeze(-1)  # (B or 1, N, 1)
         if log_weight is not None:
             weight = weight * log_weight.double().exp().unsqueeze(-1)
         weighted = weight * psi
         return Sums(weighted.mT @ psi, weighted.mT @ y, (weight * y.square()).sum(1), weighted.mT @ y.square())
 
-    def posterior(self, sums: Sums, count: Tensor, basis: Basis) -> Posterior:
+    def posterior(self, sums: Sums, count: Tensor, basis: Basis | None) -> Posterior:
         """The regressions given a context.
 
         Parameters
@@ -167,7 +145,8 @@ class ConjugateMemory(nn.Module):
             ``a`` may have one batch entry for all.
         count : Tensor (B,)
             Sum of the row weights.
-        basis : Basis
+        basis : Basis, optional
+            Of an adaptation.
         """
         root, shrinkage, log_determinant = self._covariances(sums.a)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
@@ -181,9 +160,10 @@ class ConjugateMemory(nn.Module):
         shape = prior_shape + 0.5 * count.double().view(-1, 1, 1)  # (B, 1, 1)
         rate = prior_rate + 0.5 * unexplained  # (B, K, dy)
         evidence = prior_shape * prior_rate.log() - shape * rate.log() - 0.5 * log_determinant
-        if basis.points.shape[1]:  # else nothing was fitted
-            log_ratio = (self.log_tau - self.embed.log_prior(1)).mean(1).double()  # (K,)
-            largest = (MAX_GROWTH * basis.ratio.double()).log().clamp(min=log_ratio.min()).unsqueeze(-1)
+        if basis is not None:
+            log_ratio = self.log_tau.mean(1).double()  # (K,)
+            largest = (MAX_GROWTH * basis.ratio.double()).log().unsqueeze(-1)  # (B or 1, 1)
+            largest = torch.maximum(largest, log_ratio.min())
             evidence = evidence.masked_fill((log_ratio > largest).unsqueeze(-1), -math.inf)
         probability = evidence.softmax(1)
         mean_squares = (probability.unsqueeze(2) * squares).sum(1)
@@ -192,12 +172,12 @@ class ConjugateMemory(nn.Module):
     def _covariances(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Root and shrinkage of a `Posterior`, and log-determinants of 1 + tau a tau, (B, K, 1).
 
-        The priors of `MaternFeatures` are multiples of one, and one
+        The priors of adaptations' features are multiples of one, and one
         eigendecomposition serves all regressions. Its gradient does not exist
         where eigenvalues coincide, so learned ones have a factor each.
         """
         log_tau = self.log_tau.double()
-        if isinstance(self.embed, MaternFeatures):
+        if self.embed is None:
             log_common = log_tau.mean(0)
             inverse_ratio = (-2 * (log_tau - log_common).mean(1, keepdim=True)).exp()  # (K, 1)
             tau = log_common.exp().unsqueeze(-1)
@@ -211,18 +191,19 @@ class ConjugateMemory(nn.Module):
         root = torch.linalg.solve_triangular(cholesky, torch.diag_embed(tau), upper=False).mT
         return root, torch.ones_like(root[:, :1, 0]), log_determinant
 
-    def parts(self, x: Tensor, posterior: Posterior, basis: Basis) -> Parts:
+    def parts(self, x: Tensor, posterior: Posterior, basis: Basis | None) -> Parts:
         """What each regression says of rows, (B or 1, M, dx)."""
-        features, missing = self.features(x, basis)
-        noise = missing + 1
-        if basis.noise is not None and basis.effects is not None:
-            noise = missing + basis.noise.variance(x, basis.effects).unsqueeze(-1)
+        features, missed = self.features(x, basis)
+        noise, missed = torch.ones_like(missed).unsqueeze(-1), missed.unsqueeze(-1)
+        if basis is not None:
+            noise = basis.noise(x).unsqueeze(-1)
+            missed = _of_targets(basis.scale, posterior).square() * missed
         psi = features.unsqueeze(1)  # (B, 1, M, F)
         means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
         white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)
         signal = torch.einsum("bkmf,bkf->bkm", white.square(), posterior.shrinkage)
         squares = torch.einsum("bmf,bfd->bmd", features, posterior.squares)
-        return Parts(means, white, signal, noise, squares)
+        return Parts(means, white, signal, noise, missed, squares)
 
     def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
@@ -232,8 +213,9 @@ class ConjugateMemory(nn.Module):
 
         Normal of (B, M, dy), and hints (B, M, n_hints).
         """
-        means, noise = parts.means, parts.noise.unsqueeze(1)  # (B, K, M, dy), (B, 1, M, 1)
-        variances = (noise + parts.signal.unsqueeze(-1)) * posterior.noise.unsqueeze(2)  # (B, K, M, dy)
+        means, missed = parts.means, parts.missed.unsqueeze(1)  # (B, K, M, dy), (B, 1, M, dy or 1)
+        relative = parts.noise.unsqueeze(1) + parts.signal.unsqueeze(-1)  # (B, K, M, 1)
+        variances = relative * posterior.noise.unsqueeze(2) + missed  # (B, K, M, dy)
         probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
         mean = (probability * means).sum(1)  # (B, M, dy)
         spread = means - mean.unsqueeze(1)
@@ -245,19 +227,21 @@ class ConjugateMemory(nn.Module):
             (0.5 * variances.log() - std.log().unsqueeze(1)),
             probability.expand_as(means),
         ]
+        mean_noise = (posterior.probability * posterior.noise).sum(1).unsqueeze(1)  # (B, 1, dy)
+        noise = (parts.noise + parts.missed / mean_noise).log().mean(-1, keepdim=True)
         hints = torch.cat(
             [
                 mean,
                 std.log(),
                 *(part.permute(0, 2, 1, 3).flatten(2) for part in details),
                 local.clamp(max=_LOG_LOCAL),
-                noise.squeeze(1).log().expand(len(mean), -1, -1),
+                noise.clamp(max=_LOG_LOCAL),
             ],
             dim=-1,
         )
         return Normal(mean, std, validate_args=False), hints
 
-    def covariance(self, x: Tensor, parts: Parts, posterior: Posterior, basis: Basis) -> Tensor:
+    def covariance(self, x: Tensor, parts: Parts, posterior: Posterior, basis: Basis | None) -> Tensor:
         """The mixture's covariance of the targets of several rows, noise included, (B, M, dx) -> (B, dy, M, M).
 
         Its diagonal holds the squares of the standard deviations of `mixture`.
@@ -265,20 +249,27 @@ class ConjugateMemory(nn.Module):
         means, probability = parts.means, posterior.probability  # (B, K, M, dy), (B, K, dy)
         spread = means - (probability.unsqueeze(2) * means).sum(1, keepdim=True)
         total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
-        common = _signal(basis) * self.embed.missing_covariance(x.to(self.log_tau.dtype), basis)
-        common.diagonal(dim1=1, dim2=2).copy_(parts.noise.squeeze(-1))
+        if basis is not None:
+            scale = _of_targets(basis.scale, posterior).mT.unsqueeze(-1)  # (B or 1, dy or 1, 1, 1)
+            total = total + scale.square() * basis.missed_covariance(x)
         weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
         # One by one: K matrices of all pairs of rows would be large.
         for k in range(means.shape[1]):
             white = parts.white[:, k % parts.white.shape[1]]
             shrinkage = posterior.shrinkage[:, k % posterior.shrinkage.shape[1]].unsqueeze(1)
-            total = total + weight[:, k] * (common + (shrinkage * white) @ white.mT).unsqueeze(1)
+            total = total + weight[:, k] * ((shrinkage * white) @ white.mT).unsqueeze(1)
+        variance = self.mixture(parts, posterior)[0].variance.mT  # (B, dy, M)
+        total.diagonal(dim1=2, dim2=3).copy_(variance)
         return total
 
 
-def _signal(basis: Basis) -> Tensor:
-    """Variance of the signal relative to the noise's, bounded, (B, 1, 1)."""
-    return basis.ratio.double().clamp(max=MAX_RATIO).square().view(-1, 1, 1)
+def _of_targets(scale: Tensor, posterior: Posterior) -> Tensor:
+    """Scales of all targets, or one for all, as the posterior has its targets, (B or 1, 1, dy or 1)."""
+    n_batch, _, dim_y = posterior.noise.shape
+    if len(scale) == 1:
+        return scale.view(1, 1, 1)
+    scale = scale.view(-1, 1, dim_y)
+    return scale.repeat_interleave(n_batch // len(scale), dim=0)
 
 
 def _cholesky_of_one_plus(a: Tensor) -> Tensor:

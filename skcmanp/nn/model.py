@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from skcmanp.effects import Effects
+from skcmanp.adaptation import Basis
 from skcmanp.nn.attention import (
     FeedForward,
     KeyValue,
@@ -25,7 +25,7 @@ from skcmanp.nn.cmab import CMAB
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.conjugate import ConjugateMemory, Parts, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
-from skcmanp.nn.features import Basis, LearnedFeatures, MaternFeatures, Noise
+from skcmanp.nn.features import LearnedFeatures
 from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
 
 
@@ -50,7 +50,7 @@ class Memory(NamedTuple):
     keys_values: list[KeyValue]  # of every block's latents, for its decoder
     coefficients: Tensor | None  # of the linear readout, (B, F, dy)
     posterior: Posterior | None  # of the conjugate memory
-    basis: Basis | None  # of its features
+    basis: Basis | None  # of its features, if an adaptation makes them
 
 
 class Prediction(NamedTuple):
@@ -122,7 +122,7 @@ class CMANP(nn.Module):
                 learned = LearnedFeatures(c.dim_x, c.memory_features, c.fourier_scales)
                 self.memory = ConjugateMemory(learned, c.dim_y, c.memory_regressions, c.memory_priors)
             else:
-                self.memory = ConjugateMemory(MaternFeatures(c.memory_features), c.dim_y, c.memory_regressions)
+                self.memory = ConjugateMemory(c.memory_features, c.dim_y, c.memory_regressions)
                 # It suits all functions as it is, and gradients through the memory are its largest cost.
                 self.memory.requires_grad_(False)
         n_hints = 0 if self.memory is None else self.memory.n_hints
@@ -203,7 +203,8 @@ class CMANP(nn.Module):
         )
 
     def rows_keys_values(self, x: Tensor, y: Tensor, projection: RowProjection) -> tuple[Tensor, Tensor]:
-        """Keys and values of bounded rows for the heads of all blocks, (B, N, dx) -> (B, H, N, E) each."""
+        """Keys and values of rows for the heads of all blocks, (B, N, d) -> (B, H, N, E) each."""
+        x, y = self.bound_x(x), self.bound_y(y)  # (B or 1, N, dx), (B, N, dy)
         features = self.features(x).expand(len(y), -1, -1)  # (B, N, F)
         tokens = self.norm_row(self.embed_row(features, y))  # (B, N, D)
         kv = F.linear(tokens, projection.weight, projection.bias)  # (B, N, 2 * n_blocks * D)
@@ -211,22 +212,17 @@ class CMANP(nn.Module):
         k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
         return k, v
 
-    def basis(
-        self,
-        points: Tensor,
-        ratio: Tensor,
-        share: Tensor | None = None,
-        effects: Effects | None = None,
-        noise: Noise | None = None,
-    ) -> Basis | None:
-        """What the conjugate memory, if there is one, needs to know of the first rows; see `ConjugateMemory.basis`."""
-        if self.memory is None:
-            return None
-        if effects is not None:
-            effects = effects._replace(knots=self.bound(effects.knots))
-        if noise is not None:
-            noise = noise._replace(points=self.bound(noise.points))
-        return self.memory.basis(self.bound(points), ratio, share, effects, noise)
+    def bound_y(self, values: Tensor) -> Tensor:
+        """Values as the network sees them: compressed beyond `input_limit`, in its dtype."""
+        return bounded(values, self.config.input_limit).to(self.input_latents.dtype)
+
+    def bound_x(self, x: Tensor) -> Tensor:
+        """Features as the network sees them: absent ones are zero, (B, N, d) -> (B, N, dx)."""
+        return F.pad(self.bound_y(x), (0, self.config.dim_x - x.shape[-1]))
+
+    def memory_x(self, x: Tensor) -> Tensor:
+        """Features as the memory sees them: learned ones were trained on what the network sees."""
+        return self.bound_x(x) if self.memory is not None and self.memory.embed is not None else x
 
     def read(
         self,
@@ -240,33 +236,29 @@ class CMANP(nn.Module):
 
         Parameters
         ----------
-        x : Tensor (B or 1, N, dx)
+        x : Tensor (B or 1, N, d)
+            At most the network's number of features.
         y : Tensor (B, N, dy)
         projection : RowProjection
         basis : Basis, optional
-            Of the conjugate memory, if there is one.
+            Of an adaptation, for the conjugate memory, if there is one.
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        x, y = self.bound(x), self.bound(y)
         k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(k), -1, -1, -1)
         softmax = read_statistics(queries, k, v, log_weight)
-        if self.memory is None or basis is None:
+        if self.memory is None:
             return RowStatistics(softmax, None)
-        return RowStatistics(softmax, self.memory.read(x, y, basis, log_weight))
+        return RowStatistics(softmax, self.memory.read(self.memory_x(x), y, basis, log_weight))
 
     def attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
-        """Attention output of all blocks over bounded rows, with autograd, (B, H, L_B, E)."""
+        """Attention output of all blocks over rows, with autograd, (B, H, L_B, E)."""
         k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(x), -1, -1, -1)
         if not x.shape[1]:
             return torch.zeros_like(queries)
         return F.scaled_dot_product_attention(queries, k, v)
-
-    def bound(self, values: Tensor) -> Tensor:
-        """Values as the network sees them: compressed beyond `input_limit`."""
-        return bounded(values, self.config.input_limit)
 
     # ------------------------------------------------------------------ statistics -> latents
 
@@ -290,7 +282,7 @@ class CMANP(nn.Module):
             Sum of the row weights.
         sums : Sums, optional
         basis : Basis, optional
-            Of the conjugate memory, if there is one.
+            Of an adaptation.
         """
         per_block = attended.unflatten(1, (self.config.n_blocks, -1))  # (B, blocks, heads, L_B, E)
         latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
@@ -299,7 +291,7 @@ class CMANP(nn.Module):
             latents = block(merge_heads(per_block[:, i]), latents)  # (B, L_I, D)
             keys_values.append(decoder.cross.keys_values(latents))
         posterior = None
-        if self.memory is not None and sums is not None and basis is not None:
+        if self.memory is not None and sums is not None:
             posterior = self.memory.posterior(sums, count, basis)
         return Memory(
             keys_values,
@@ -310,18 +302,30 @@ class CMANP(nn.Module):
 
     # ------------------------------------------------------------------ latents -> predictions
 
-    def query(self, x: Tensor, memory: Memory, count: Tensor) -> Normal:
-        """Predictive distribution of the targets of rows `x`, (B or 1, M, dx) -> (B, M, dy)."""
-        return self._predict(self.bound(x), memory, count).marginals
+    def query(self, x: Tensor, memory: Memory, count: Tensor, hints: Tensor | None = None) -> Normal:
+        """Predictive distribution of the targets of rows `x`, (B or 1, M, d) -> (B, M, dy).
 
-    def _predict(self, x: Tensor, memory: Memory, count: Tensor) -> Prediction:
-        features = self.features(x).expand(len(count), -1, -1)  # (B, M, F)
+        `hints` are what the conjugate memory says of them, see `remembered`, if
+        that is known already, (B, M, n_hints).
+        """
+        return self._predict(x, memory, count, hints).marginals
+
+    def remembered(self, x: Tensor, memory: Memory) -> tuple[Tensor, Parts]:
+        """What the conjugate memory says of the targets of rows: hints (B, M, n_hints), and all of it."""
+        assert self.memory is not None
+        assert memory.posterior is not None
+        parts = self.memory.parts(self.memory_x(x), memory.posterior, memory.basis)
+        return self.memory.mixture(parts, memory.posterior)[1], parts
+
+    def _predict(self, x: Tensor, memory: Memory, count: Tensor, hints: Tensor | None = None) -> Prediction:
+        features = self.features(self.bound_x(x)).expand(len(count), -1, -1)  # (B, M, F)
         inputs, start, parts = features, None, None
-        if self.memory is not None and memory.posterior is not None and memory.basis is not None:
-            parts = self.memory.parts(x, memory.posterior, memory.basis)
-            mixture, hints = self.memory.mixture(parts, memory.posterior)
-            start = Normal(mixture.mean.to(x.dtype), mixture.stddev.to(x.dtype), validate_args=False)
-            inputs = torch.cat([features, hints.to(x.dtype)], dim=-1)
+        if hints is None and memory.posterior is not None:
+            hints, parts = self.remembered(x, memory)
+        if hints is not None:
+            mean, log_std, others = hints.to(features.dtype).tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
+            start = Normal(mean, log_std.exp(), validate_args=False)
+            inputs = torch.cat([features, self.bound_y(mean), log_std, others], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)
@@ -334,12 +338,11 @@ class CMANP(nn.Module):
         Correlations are the conjugate memory's, if there is one, corrected by
         the not-diagonal head, if there is one. Marginals are those of `query`.
         """
-        x = self.bound(x)
         marginals, h, parts = self._predict(x, memory, count)
         std = marginals.stddev.double().mT  # (B, dy, M)
         correlation = None
-        if parts is not None and self.memory is not None and memory.posterior is not None and memory.basis is not None:
-            covariance = self.memory.covariance(x, parts, memory.posterior, memory.basis)
+        if parts is not None and self.memory is not None and memory.posterior is not None:
+            covariance = self.memory.covariance(self.memory_x(x), parts, memory.posterior, memory.basis)
             scale = covariance.diagonal(dim1=2, dim2=3).rsqrt()
             correlation = scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
         if self.correlations is not None:
@@ -355,7 +358,7 @@ class CMANP(nn.Module):
         x_target: Tensor,
         points: Tensor | None = None,
         ratio: Tensor | None = None,
-        *others: Tensor,
+        hints: Tensor | None = None,
     ) -> Normal:
         """Predictive distribution of `x_target` given the context rows (x, y).
 
@@ -366,35 +369,34 @@ class CMANP(nn.Module):
         y : Tensor (B, N, dy)
         x_target : Tensor (B, M, dx)
         points : Tensor (B, p, dx), optional
-            Features of some rows, for the conjugate memory; none by default.
+            Inducing points of the conjugate memory, if its features are not
+            learned; none by default.
         ratio : Tensor (B,), optional
-            Signal to noise; 1 by default.
-        *others : Tensor, optional
-            The effects of every feature alone, see `skcmanp.effects.Effects`,
-            and how the noise's scale varies, see `Noise`; by default there are
-            no such effects, and the noise does not vary.
+            Signal-to-noise ratio; any by default.
+        hints : Tensor (B, M, n_hints), optional
+            What the memory says of the targets, if that is known already, see
+            `remembered`; the context is then not read into it.
 
         Returns
         -------
         torch.distributions.Normal
             With mean and std of shape (B, M, dy).
         """
-        return self.query(x_target, *self.condition(x, y, points, ratio, *others))
+        return self.query(x_target, *self.condition(x, y, points, ratio, reads=hints is None), hints)
 
     def condition(
-        self,
-        x: Tensor,
-        y: Tensor,
-        points: Tensor | None = None,
-        ratio: Tensor | None = None,
-        *others: Tensor,
+        self, x: Tensor, y: Tensor, points: Tensor | None = None, ratio: Tensor | None = None, reads: bool = True
     ) -> tuple[Memory, Tensor]:
-        """What `query` and `joint` need of context rows, with autograd: memory, and the number of rows (B,)."""
+        """What `query` and `joint` need of context rows, with autograd: memory, and the number of rows (B,).
+
+        Unless it `reads`, the conjugate memory, if there is one, stays empty.
+        """
         count = x.new_full((len(x),), float(x.shape[1]))
-        points, ratio = x[:, :0] if points is None else points, torch.ones_like(count) if ratio is None else ratio
-        effects, noise = (Effects(*others[:3]), Noise(*others[3:])) if others else (None, None)
-        basis = self.basis(points, ratio, effects=effects, noise=noise)
-        x, y = self.bound(x), self.bound(y)
         attended = self.attend(x, y, self.row_projection())  # (B, H, L_B, E)
-        sums = None if self.memory is None or basis is None else self.memory.read(x, y, basis)
+        if self.memory is None or not reads:
+            return self.latents_memory(attended, count), count
+        basis = None
+        if self.memory.embed is None:
+            basis = Basis.of_points(x[:, :0] if points is None else points, ratio, self.config.memory_features)
+        sums = self.memory.read(self.memory_x(x), y, basis)
         return self.latents_memory(attended, count, sums, basis), count

@@ -1,8 +1,8 @@
-"""A sparse Gaussian process, fitted to the first rows: where its points are, and where its noise is large.
+"""A sparse Gaussian process, fitted to the first rows: where its inducing points are, and where its noise is large.
 
-Points that may move follow a function more closely than as many rows do, and
-noise whose scale may vary makes predictions as sure as they can be everywhere,
-not only on average. Both are found by evidence, and then frozen.
+Inducing points that may move follow a function more closely than as many rows
+do, and noise whose scale may vary makes predictions as sure as they can be
+everywhere, not only on average. Both are found by evidence, and then frozen.
 """
 
 from __future__ import annotations
@@ -12,65 +12,33 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 
-from skcmanp.effects import fall_off
-from skcmanp.points import matern52, matern52_and_slope
-from skcmanp.relevance import MIN_GAIN, Relevance
+from skcmanp.adaptation.base import Array
+from skcmanp.adaptation.evidence import MIN_GAIN, Evidence
+from skcmanp.adaptation.noise import NOISE_COSINES, NOISE_POINTS, NoiseProfile
+from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
+from skcmanp.adaptation.rows import Rows
+from skcmanp.kernels import matern52_and_slope
 
-Array = NDArray[np.float64]
-
-# Rows that are looked at; the cost grows with their number and the square of the points'.
-PROCESS_ROWS = 2000
 _ITERATIONS = 15
 
-# How much of the variance that the points miss counts as noise where rows are read: between the variational bound (0),
-# which sees too much noise, and the fully independent conditional (1), which sees too little.
+# How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
+# bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
 _POWER = 0.5
 
-# Points that carry the noise's profile, and its prior standard deviation.
-NOISE_POINTS = 50
+# Prior standard deviation of the noise's profile, and how fast the coefficients of its cosines fall off.
 _NOISE_SPREAD = 0.5
-
-# Cosines of every feature's rank that the noise's profile has beside them, for features that the function ignores, or
-# follows more slowly than the noise does, and how fast their coefficients fall off.
-NOISE_COSINES = 4
 _NOISE_SMOOTHNESS = 0.5
 
 _JITTER = 1e-6
 
 
-class NoiseProfile(NamedTuple):
-    """How the noise's standard deviation varies, relative to noise whose variance is the first rows' mean.
-
-    Its logarithm is a combination of kernels at points, which vanishes far from all of them, and of cosines of the
-    features' ranks.
-    """
-
-    points: Array  # (q, d), q may be 0, and of these and of rows
-    lengthscale: Array  # (d,)
-    weights: Array  # (q,)
-    coefficients: Array  # of the cosines, (d, NOISE_COSINES)
-
-
-class Process(NamedTuple):
-    """What `fit_process` finds."""
-
-    points: Array  # (p, d)
-    noise: NoiseProfile
-
-
-def constant_noise(n_features: int) -> NoiseProfile:
-    """The profile of noise that is the same everywhere."""
-    return NoiseProfile(
-        np.zeros((0, n_features)), np.ones(n_features), np.zeros(0), np.zeros((n_features, NOISE_COSINES))
-    )
-
-
-def fit_process(x: Array, y: Array, weight: Array, points: Array, waves: Array, relevance: Relevance) -> Process:
-    """Move the points, and find how the noise varies, by evidence.
+def fit_sparse_process(
+    rows: Rows, points: Array, linear: Array, evidence: Evidence, moves: bool = True
+) -> tuple[Array, NoiseProfile | None]:
+    """Move the inducing points, and find how the noise varies, by evidence.
 
     The approximate evidence is that of power expectation propagation: Bui, Yan
     and Turner, "A unifying framework for Gaussian process pseudo-point
@@ -81,70 +49,68 @@ def fit_process(x: Array, y: Array, weight: Array, points: Array, waves: Array, 
 
     Parameters
     ----------
-    x : ndarray (n, d)
-        Features of different rows in units of their length-scales; at most
-        `PROCESS_ROWS` of them are looked at.
-    y : ndarray (n, t)
-        Standardised targets; they share points and profile.
-    weight : ndarray (n,)
-        Positive.
+    rows : Rows
+        In units of the features' length-scales. Targets share what is found.
     points : ndarray (p, d)
         Rows to start from, the most telling first. They stay where they are
         if they are all the rows.
-    waves : ndarray (n, d, at least NOISE_COSINES and m)
-        Cosines of the features' ranks, see `skcmanp.effects.cosines`.
-    relevance : Relevance
-        Of the features. Its signal to noise is what to start from; what is
-        found of it here, with noise that varies and fewer points than rows, is
-        not reported: it is no better a measure of how rough functions may
-        become. Noise varies on the length-scales of a process without effects.
+    linear : ndarray (n, e)
+        Features of trend and main effects, whose weights are standard normal.
+    evidence : Evidence
+        Its signal-to-noise ratio is what to start from; what is found of it
+        here, with noise that varies and fewer points than rows, is not
+        reported: it is no better a measure of how rough functions may become.
+        Noise varies on the length-scales of a process without effects.
+
+    Returns
+    -------
+    points : ndarray (p, d)
+    noise : NoiseProfile or None
+        None if it is the same everywhere.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skcmanp.effects import fit_ranks, row_cosines
-    >>> from skcmanp.process import NOISE_COSINES, fit_process, log_noise
-    >>> from skcmanp.relevance import fit_relevance
+    >>> from skcmanp.adaptation.evidence import maximise_evidence
+    >>> from skcmanp.adaptation.main_effects import MainEffects
+    >>> from skcmanp.adaptation.rows import Rows
+    >>> from skcmanp.adaptation.sparse_process import fit_sparse_process
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(-2, 2, (300, 1))
-    >>> y = np.sin(2 * x) + np.exp(x - 2) * rng.normal(size=(300, 1))
-    >>> waves = row_cosines(x, *fit_ranks(x, np.ones(300)), NOISE_COSINES)
-    >>> relevance = fit_relevance(x, y, np.ones(300))
-    >>> x = x / relevance.lengthscale
-    >>> noise = fit_process(x, y, np.ones(300), x[:30], waves, relevance).noise
-    >>> left, right = log_noise(x, waves, noise)[np.argsort(x[:, 0])[[75, 225]]]
+    >>> rows = Rows(x, np.sin(2 * x) + np.exp(x - 2) * rng.normal(size=(300, 1)), np.ones(300))
+    >>> evidence = maximise_evidence(rows, MainEffects.fit(x, np.ones(300), 0))
+    >>> rows = rows._replace(x=x / evidence.lengthscale)
+    >>> _, noise = fit_sparse_process(rows, rows.x[:30], np.zeros((300, 0)), evidence)
+    >>> left, right = noise.log_std(rows.x)[np.argsort(x[:, 0])[[75, 225]]]
     >>> bool(1.5 < right - left < 2.5)
     True
     """
-    moves = len(points) < len(x)
-    x, y, weight, waves = (rows[:PROCESS_ROWS] for rows in (x, y, weight, waves))
-    effects = (waves[..., : relevance.effects.shape[1]] * relevance.effects).reshape(len(x), -1).T
-    local = 1 - float(np.square(relevance.effects).sum())
-    centres, lengthscale = points[:NOISE_POINTS], relevance.alone / relevance.lengthscale
+    x, y, weight = rows
+    moves = moves and len(points) < len(x)
+    local = 1 - float(np.square(evidence.effects).sum())
+    centres, lengthscale = points[:NOISE_POINTS], evidence.alone / evidence.lengthscale
     carriers = _project(centres / lengthscale, x / lengthscale)
+    knots, ranks = fit_ranks(x, weight)
     scale = _NOISE_SPREAD * np.sqrt(fall_off(_NOISE_SMOOTHNESS, NOISE_COSINES) / x.shape[1])
-    trend = (waves[..., :NOISE_COSINES] * scale).reshape(len(x), -1)
-    profile = np.hstack([_NOISE_SPREAD * carriers.v.T, trend])  # (n, q + d m), its coefficients are N(0, 1)
+    waves = (row_cosines(x, knots, ranks, NOISE_COSINES) * scale).reshape(len(x), -1)
+    profile = np.hstack([_NOISE_SPREAD * carriers.v.T, waves])  # (n, q + d m), its coefficients are N(0, 1)
 
     def project(points: Array) -> _Projection:
-        return _project(points, x, effects, local)
+        return _project(points, x, linear.T, local)
 
-    level, coefficients, points = _maximise(x, y, weight, points, profile, -math.log(relevance.ratio), project, moves)
+    level, coefficients, points = _maximise(x, y, weight, points, profile, -math.log(evidence.ratio), project, moves)
     projection = project(points)
     overall = 0.5 * math.log(np.average(np.exp(2 * profile @ coefficients), weights=weight))
     if _gain(projection, y, weight, profile, coefficients, level, overall) < MIN_GAIN:
-        return Process(points, constant_noise(x.shape[1]))
+        return points, None
     # Noise whose variance is the mean is zero. Where rows are, the centres carry that constant as well as the profile.
     moved = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
     at_centres, by_wave = np.split(coefficients, [len(centres)])
     weights = solve_triangular(carriers.root, _NOISE_SPREAD * at_centres - moved, lower=True, trans=1)
-    return Process(points, NoiseProfile(centres, lengthscale, weights, by_wave.reshape(-1, NOISE_COSINES) * scale))
-
-
-def log_noise(x: Array, waves: Array, noise: NoiseProfile) -> Array:
-    """Logarithm of the noise's relative standard deviation, (n, d) and (n, d, at least m) -> (n,)."""
-    trend = np.einsum("ndm,dm->n", waves[..., :NOISE_COSINES], noise.coefficients)
-    return matern52(x / noise.lengthscale, noise.points / noise.lengthscale) @ noise.weights + trend
+    noise = NoiseProfile(
+        centres, lengthscale, weights, knots, ranks, coefficients=by_wave.reshape(-1, NOISE_COSINES) * scale
+    )
+    return points, noise
 
 
 def _maximise(
@@ -157,7 +123,7 @@ def _maximise(
     project: Callable[[Array], _Projection],
     moves: bool,
 ) -> tuple[float, Array, Array]:
-    """The most probable logarithm of noise to signal, coefficients of the profile, and points."""
+    """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points."""
     n_weights = profile.shape[1]
     fixed = None if moves else project(points)
 
@@ -204,31 +170,31 @@ def _gain(
 
 
 class _Projection(NamedTuple):
-    """What the points, and effects, tell of the process at the rows."""
+    """What the inducing points tell of the process at the rows."""
 
     root: Array  # L, of the points' covariance, (p, p)
     v: Array  # L^-1 k(points, x) times the root of the points' share of the variance, (p, n)
     missed: Array  # of the variance, (n,)
     slope: Array  # derivative of k(points, x) in the squared distances, (p, n)
     slope_within: Array  # the same of the points' covariance, (p, p)
-    effects: Array  # (e, n)
+    linear: Array  # features with weights of their own, (e, n)
     local: float  # share of the variance that is the points'
 
 
-def _project(points: Array, x: Array, effects: Array | None = None, local: float = 1.0) -> _Projection:
-    effects = np.zeros((0, len(x))) if effects is None else effects
+def _project(points: Array, x: Array, linear: Array | None = None, local: float = 1.0) -> _Projection:
+    linear = np.zeros((0, len(x))) if linear is None else linear
     covariance, slope_within = matern52_and_slope(points, points)
     root = cholesky(covariance + _JITTER * np.eye(len(points)), lower=True)
     kernel, slope = matern52_and_slope(points, x)
     v = math.sqrt(local) * solve_triangular(root, kernel, lower=True)
     missed = np.maximum(local - np.square(v).sum(0), 0.0)
-    return _Projection(root, v, missed, slope, slope_within, effects, local)
+    return _Projection(root, v, missed, slope, slope_within, linear, local)
 
 
 class _Fit(NamedTuple):
-    """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `relevance`.
+    """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `evidence`.
 
-    V has the rows of both v and effects.
+    V has the rows of both v and the linear features.
     """
 
     value: float  # log-evidence, up to a constant
@@ -272,7 +238,7 @@ class _Fit(NamedTuple):
 
 
 def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
-    v, missed = np.vstack([projection.v, projection.effects]), projection.missed
+    v, missed = np.vstack([projection.v, projection.linear]), projection.missed
     d = noise + _POWER * missed
     factor = cholesky(np.eye(len(v)) + (v / d) @ v.T, lower=True)
     c = solve_triangular(factor, v, lower=True)

@@ -1,0 +1,220 @@
+"""Length-scales, trend, main effects and signal-to-noise ratio, by the evidence of a Gaussian process.
+
+Standardised inputs hide which features matter. The first data seen say, and
+what they say is frozen: every feature is divided by its length-scale, so that
+all functions vary on a scale of one and idle features fade.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
+
+from skcmanp.adaptation.base import Array
+from skcmanp.adaptation.main_effects import MainEffects
+from skcmanp.adaptation.ranks import fall_off
+from skcmanp.adaptation.rows import Rows
+from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE
+from skcmanp.kernels import matern52_and_slope
+
+# Rows for the evidence: its cost grows with their cube.
+EVIDENCE_ROWS = 512
+
+# Fitted logarithms are rounded to this, so that rounding errors of the rows' order cannot show.
+GRID = 0.05
+
+# Logarithms of the parameters: ranges of all, and where those of effects start.
+_LOG_LENGTHSCALES = (math.log(0.03), math.log(300.0))
+_LOG_NOISES = (math.log(0.002), math.log(3.0))
+_LOG_SLOPES = (math.log(0.03), math.log(30.0))
+_LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
+_LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
+_ITERATIONS = 50
+_TOLERANCE = 1e-6  # relative, of the objective: less than a hundredth of a nat an iteration
+
+# Scale of the half-normal prior of effects, relative to the process of all features.
+_EFFECT_SPREAD = 0.5
+
+# Effects that carry less than this of the signal's variance do little but to bend the length-scales of the process of
+# all features, which alone is the better one beyond the rows.
+_LEAST_SHARE = 0.01
+
+# Cosines with a smaller variance than this, in units of the noise's, are not worth their features in the memory.
+_NEGLIGIBLE = 0.005
+
+# Log-evidence in nats that what is more than a process of constant noise must have over it. Chance can feign a few.
+MIN_GAIN = 10.0
+
+
+def default_lengthscale(n_features: int) -> float:
+    """Length-scale of every feature, in its standard deviations, before anything is known."""
+    return 0.8 * math.sqrt(n_features)
+
+
+class Evidence(NamedTuple):
+    """What `maximise_evidence` finds.
+
+    The process of all features together and the main effects have a variance of
+    one in sum; the trend's comes on top.
+    """
+
+    lengthscale: Array  # of every feature, in units of x, (d,)
+    ratio: float  # signal-to-noise: standard deviation of the signal over that of the noise
+    slope: Array  # prior standard deviations of the trend's slopes, per unit of x, (d,)
+    effects: Array  # prior standard deviations of the main effects' coefficients, (d, m)
+    alone: Array  # length-scales if there were no effects, (d,)
+    signal: Array  # expected standard deviation of the signal, in units of y, (t,)
+
+
+def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
+    """How features matter, and signal to noise, by the evidence of a Gaussian process.
+
+    That is a Matern-5/2 process of all features, with a trend, and beside it the
+    main effects, if with these the evidence is clearly larger, and they are not
+    tiny. What is found is the maximum a posteriori, under log-normal priors of
+    length-scales, slopes and noise and half-normal ones of effects.
+    Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
+    sections 2.7, 5.1 and 5.4.1.
+
+    Parameters
+    ----------
+    rows : Rows
+        Of which `EVIDENCE_ROWS` are looked at. All targets share what is found.
+    effects : MainEffects
+        Their cosines; there may be none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcmanp.adaptation.evidence import maximise_evidence
+    >>> from skcmanp.adaptation.main_effects import MainEffects
+    >>> from skcmanp.adaptation.rows import Rows
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> rows = Rows(x, np.sin(3 * x[:, :1]), np.ones(100))
+    >>> found = maximise_evidence(rows, MainEffects.fit(x, np.ones(100), 0))
+    >>> wiggly, idle = found.lengthscale
+    >>> bool(wiggly < 1.5 and idle > 5 and found.ratio > 10)
+    True
+    """
+    rows = rows[:EVIDENCE_ROWS]
+    d, m = effects.scale.shape
+    waves = effects.of_rows(rows.x)
+    start = np.r_[np.full(d, math.log(default_lengthscale(d))), math.log(0.2), np.full(d, math.log(PRIOR_SLOPE))]
+    problem = _Problem(rows, waves[:, :0], 0)
+    best, most = problem.maximise(start)
+    alone, found = best, np.zeros((d, m))
+    if m:
+        with_effects = _Problem(rows, waves, m)
+        together, value = with_effects.maximise(np.r_[best, np.full(d, _LOG_EFFECT), _LOG_SMOOTHNESS])
+        variances = with_effects.effect_variances(together).reshape(d, m)
+        if value - most > MIN_GAIN and variances.sum() > _LEAST_SHARE * (1 + variances.sum()):
+            problem, best, found = with_effects, together, variances
+    total = 1 + float(found.sum())
+    noise = math.exp(2 * best[d])
+    found = np.where(found < _NEGLIGIBLE * noise, 0.0, found)
+    return Evidence(
+        lengthscale=np.exp(best[:d]),
+        ratio=math.sqrt(total / noise),
+        slope=np.exp(best[d + 1 : 2 * d + 1]) / math.sqrt(total),
+        effects=np.sqrt(found / total),
+        alone=np.exp(alone[:d]),
+        signal=problem.signal(best) * math.sqrt(total),
+    )
+
+
+class _Problem:
+    """The evidence of some rows as a function of log length-scales, noise, slopes, and effects with their smoothness.
+
+    All are relative to the process of all features. Its variance is integrated
+    out, over an inverse-gamma prior of shape and rate one. A row of weight w has
+    a w-th of the noise variance. That such rows are equal says nothing of the
+    noise: they may be copies.
+    """
+
+    def __init__(self, rows: Rows, waves: Array, n_cosines: int) -> None:
+        self.x, self.y, self.weight = rows
+        self.n_features, self.n_cosines = self.x.shape[1], n_cosines
+        # Features that enter linearly: x, one, and the cosines of every feature.
+        self.linear = np.column_stack([self.x, np.ones(len(self.x)), waves])
+
+    def maximise(self, start: Array) -> tuple[Array, float]:
+        """The most probable parameters, coarse, and the logarithm of their density up to a constant."""
+        d = self.n_features
+        bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_SLOPES] * d + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
+        found = minimize(
+            self.objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds[: len(start)],
+            options={"maxiter": _ITERATIONS, "ftol": _TOLERANCE},
+        )
+        return GRID * np.round(found.x / GRID), -float(found.fun)
+
+    def objective(self, parameters: Array) -> tuple[float, Array]:
+        """Negative log-density of the parameters given the rows, and its gradient."""
+        d = self.n_features
+        centre = np.r_[np.full(d, math.log(default_lengthscale(d))), math.log(0.2), np.full(d, math.log(PRIOR_SLOPE))]
+        spread = np.r_[np.full(d, 1.2), 1.5, np.full(d, 1.0)]
+        z = (parameters[: 2 * d + 1] - centre) / spread
+        squares = np.exp(2 * parameters[2 * d + 1 : 3 * d + 1]) / _EFFECT_SPREAD**2
+        smoothness = parameters[3 * d + 1 :] - _LOG_SMOOTHNESS
+        penalty = 0.5 * float(z @ z + squares.sum() + smoothness @ smoothness)
+        value, gradient = self.evidence(parameters)
+        return penalty - value, np.r_[z / spread, squares, smoothness] - gradient
+
+    def effect_variances(self, parameters: Array) -> Array:
+        """Of the cosines' coefficients, (d m,)."""
+        if not self.n_cosines:
+            return np.zeros(0)
+        d = self.n_features
+        total = np.exp(2 * parameters[2 * d + 1 : 3 * d + 1, None])
+        return (total * fall_off(math.exp(parameters[-1]), self.n_cosines)).ravel()
+
+    def signal(self, parameters: Array) -> Array:
+        """Expected standard deviation of the process, in units of every target, (t,)."""
+        factor, _, _ = self._covariance(parameters)
+        alpha = solve_triangular(factor, self.y, lower=True)
+        return np.sqrt((1 + 0.5 * np.square(alpha).sum(0)) / (1 + 0.5 * len(self.y)))
+
+    def _covariance(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """Cholesky factor of the rows' covariance, derivative of the kernel, and variances of the linear features."""
+        d = self.n_features
+        scaled = self.x / np.exp(parameters[:d])
+        kernel, slope = matern52_and_slope(scaled, scaled)
+        slopes = np.exp(2 * parameters[d + 1 : 2 * d + 1])
+        variances = np.r_[slopes, PRIOR_CONSTANT**2, self.effect_variances(parameters)]
+        covariance = kernel + (self.linear * variances) @ self.linear.T
+        covariance[np.diag_indices_from(covariance)] += math.exp(2 * parameters[d]) / self.weight
+        return cholesky(covariance, lower=True, overwrite_a=True, check_finite=False), slope, variances
+
+    def evidence(self, parameters: Array) -> tuple[float, Array]:
+        """Log-evidence, summed over targets, and its gradient."""
+        d, n_targets = self.n_features, self.y.shape[1]
+        factor, slope, variances = self._covariance(parameters)
+        precision = np.tril(dpotri(factor, lower=True)[0])
+        precision += np.tril(precision, -1).T
+        alpha = precision @ self.y  # (n, t)
+        shape, rate = 1 + 0.5 * self.y.size, 1 + 0.5 * (self.y * alpha).sum()
+        value = -shape * math.log(rate) - n_targets * np.log(factor.diagonal()).sum()
+
+        # Twice the derivative of the evidence in the covariance.
+        outer = shape / rate * alpha @ alpha.T - n_targets * precision
+        scaled = self.x / np.exp(parameters[:d])
+        slope = -2 * outer * slope  # times d_ij^2 / ell^2: half the derivative in log ell
+        by_lengthscale = (np.square(scaled) * slope.sum(1)[:, None]).sum(0) - (scaled * (slope @ scaled)).sum(0)
+        by_noise = (outer.diagonal() * math.exp(2 * parameters[d]) / self.weight).sum()
+        by_variance = variances * (self.linear * (outer @ self.linear)).sum(0)  # twice that in the logarithm
+        gradient = [by_lengthscale, [by_noise], by_variance[:d]]
+        if self.n_cosines:
+            by_effect = by_variance[d + 1 :].reshape(d, -1)
+            squares = np.square(math.exp(parameters[-1]) * np.arange(1, self.n_cosines + 1))
+            by_smoothness = -6 * squares / (1 + squares)  # derivatives of the logarithms, but for the sum
+            by_smoothness = by_smoothness - fall_off(math.exp(parameters[-1]), self.n_cosines) @ by_smoothness
+            gradient += [by_effect.sum(1), [0.5 * (by_effect * by_smoothness).sum()]]
+        return float(value), np.concatenate(gradient)

@@ -1,0 +1,109 @@
+"""Inducing points, which carry a Gaussian process of all features together.
+
+Features that are made of a kernel at places among the data follow functions
+where the data are; as many random features, which serve all data alike, follow
+them far less closely.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skcmanp.adaptation.base import Array, Part
+from skcmanp.kernels import matern52
+
+# A row whose value the inducing points leave less variance than this adds nothing but rounding errors.
+MIN_RESIDUAL = 1e-5
+
+_JITTER = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class InducingPoints(Part):
+    """A Matern-5/2 process's values at inducing points, whitened, of unit length-scale.
+
+    What they leave of it elsewhere is missed: Snelson and Ghahramani, "Sparse
+    Gaussian processes using pseudo-inputs" (2006).
+
+    Parameters
+    ----------
+    points : ndarray (p, d)
+    variance : ndarray (1,)
+        Of the process. Tensors may have a batch of both, (B, p, d) and (B,).
+    """
+
+    name = "inducing_points"
+    points: Array
+    variance: Array
+
+    @property
+    def n_features(self) -> int:
+        return self.points.shape[-2]
+
+    @functools.cached_property
+    def _root(self) -> Tensor:
+        """Cholesky factor of the covariance at the inducing points, (..., p, p)."""
+        jitter = _JITTER * torch.eye(self.n_features, dtype=torch.float64, device=self.points.device)
+        return torch.linalg.cholesky(matern52(self.points, self.points) + jitter)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """The process's whitened values at the inducing points, as far as they tell of those at x, (..., N, p)."""
+        return torch.linalg.solve_triangular(self._root, matern52(self.points, x), upper=False).mT
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        values, variance = self._values(x.double()), self.variance.unsqueeze(-1)
+        missed = variance * (1 - values.square().sum(-1)).clamp(min=0.0)
+        return variance.unsqueeze(-1).sqrt() * values, missed
+
+    def missed_covariance(self, x: Tensor) -> Tensor | float:
+        """Covariance between rows of what the features miss, (..., N, d) -> (..., N, N)."""
+        values = self._values(x.double())
+        return self.variance[..., None, None] * (matern52(x.double(), x.double()) - values @ values.mT)
+
+
+def choose_points(x: Array, n_points: int) -> Array:
+    """Rows that represent all, by pivoted Cholesky factorisation, the most telling first.
+
+    Every next row is the one where the process has the largest variance given
+    its values at those before. Fine and Scheinberg, "Efficient SVM training
+    using low-rank kernel representations" (2001), section 4. Unlike random
+    pivots, these hardly change when rows do by rounding.
+
+    Parameters
+    ----------
+    x : ndarray (n, d)
+        Features in units of their length-scales.
+    n_points : int
+        Largest number.
+
+    Returns
+    -------
+    ndarray (p, d)
+        Fewer than `n_points` if these leave (next to) no variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcmanp.adaptation.inducing import choose_points
+    >>> x = np.random.default_rng(0).integers(0, 3, (100, 2)).astype(float)
+    >>> len(choose_points(x, 50))  # different rows
+    9
+    """
+    residual = np.ones(len(x))
+    factor = np.zeros((n_points, len(x)))
+    chosen: list[int] = []
+    for k in range(n_points):
+        i = int(residual.argmax())
+        if residual[i] <= MIN_RESIDUAL:
+            break
+        row = matern52(x[i : i + 1], x)[0] - factor[:k, i] @ factor[:k]
+        factor[k] = row / np.sqrt(residual[i])
+        residual -= np.square(factor[k])
+        residual[i] = 0.0
+        chosen.append(i)
+    return x[chosen]

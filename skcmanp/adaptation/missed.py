@@ -1,0 +1,90 @@
+"""How large the function is that the features miss: by predictions of rows that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from skcmanp.adaptation.base import Array
+from skcmanp.adaptation.rows import Rows
+
+FOLDS = 4
+
+# Signal-to-noise ratio for the variance that features miss where rows are weighted: more makes the rows at the
+# inducing points outweigh too many.
+MAX_WEIGHT_RATIO = 4.0
+
+# Priors of what the memory's regressions assume: signal to noise, and shape and rate of the noise.
+_RATIOS = np.geomspace(0.5, 150.0, 8)
+_SHAPE = 1.5
+
+# Standard deviation of the logarithm of the scale around that of the evidence, a priori, and where it is looked for.
+_SPREAD = 1.0
+_GRID = np.linspace(-4.0, 3.0, 57)
+
+Features = Callable[[Array], tuple[Array, Array]]  # rows -> features (n, f) and the variance that they miss (n,)
+
+
+def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array, ratio: float, signal: Array) -> Array:
+    """Standard deviation of the process that features miss, by cross-validation.
+
+    Inducing points miss the more of a function, the farther a row is from them.
+    How much that is in the targets' units, the evidence of the process says
+    badly: it knows the function's fine detail, which decides, from few rows
+    alone. So some rows are left out, features made of the others, and the scale
+    is that which makes the errors of their predictions most likely.
+
+    Parameters
+    ----------
+    rows : Rows
+        In units of the features' length-scales.
+    features : callable
+        Makes features, given the rows (n, d) that their inducing points may be chosen from.
+    noise : ndarray (n,)
+        Relative noise variance at the rows.
+    ratio : float
+        Signal to noise.
+    signal : ndarray (t,)
+        Standard deviation of the signal as the evidence has it: what to assume
+        where the rows say little.
+
+    Returns
+    -------
+    ndarray (t,)
+    """
+    n, fold = len(rows.x), np.arange(len(rows.x)) % FOLDS
+    loss = 0.5 * np.square(_GRID / _SPREAD)[:, None] * np.ones(len(signal))
+    if n < 2 * FOLDS:
+        return signal
+    for k in range(FOLDS):
+        kept, left_out = rows[fold != k], rows[fold == k]
+        made = features(kept.x)
+        error, relative, noise_variance, missed = _errors(kept, left_out, made, min(ratio, MAX_WEIGHT_RATIO))
+        of_noise = (noise[fold == k, None] + relative) * noise_variance  # (n, t)
+        variance = of_noise + np.multiply.outer(np.exp(2 * _GRID), np.square(signal)[None] * missed[:, None])
+        likelihood = -0.5 * (np.log(variance) + np.square(error) / variance)  # (grid, n, t)
+        loss -= likelihood.sum(1)
+    return signal * np.exp(_GRID[loss.argmin(0)])
+
+
+def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tuple[Array, Array, Array, Array]:
+    """Errors of the rows left out (n, t), their signals' variances relative to the noise (n, t), that (t,), and what is missed (n,)."""
+    (psi, missed), (psi_out, missed_out) = features(kept.x), features(left_out.x)
+    weight = kept.weight / (1 + ratio**2 * missed)
+    weighted = psi * weight[:, None]
+    eigenvalues, vectors = np.linalg.eigh(weighted.T @ psi)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    white = vectors.T @ (weighted.T @ kept.y)  # (f, t)
+    prior = np.square(_RATIOS)[:, None]
+    shrinkage = 1 / (eigenvalues + 1 / prior)  # (K, f)
+    explained = shrinkage @ np.square(white)  # (K, t)
+    rate = 0.5 / (1 + prior) + 0.5 * np.maximum((weight[:, None] * np.square(kept.y)).sum(0) - explained, 0.0)
+    shape = _SHAPE + 0.5 * weight.sum()
+    evidence = _SHAPE * np.log(0.5 / (1 + prior)) - shape * np.log(rate)
+    evidence = evidence - 0.5 * np.log1p(prior * eigenvalues).sum(1, keepdims=True)
+    best = evidence.argmax(0)  # of every target, (t,)
+    rotated = psi_out @ vectors
+    error = left_out.y - rotated @ (shrinkage[best].T * white)
+    relative = np.square(rotated) @ shrinkage[best].T
+    return error, relative, rate[best, np.arange(len(best))] / (shape - 1), missed_out

@@ -1,0 +1,59 @@
+"""How the noise varies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.ranks import cosines
+from skcmanp.kernels import matern52
+
+# Inducing points that carry the noise's profile.
+NOISE_POINTS = 50
+
+# Cosines of every feature's rank that it has beside them, for features that the function ignores, or follows more
+# slowly than the noise does.
+NOISE_COSINES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseProfile(Frozen):
+    """The noise's variance, relative to its mean among the first rows: heteroscedastic noise.
+
+    Its logarithm is a combination of kernels at inducing points, which vanishes
+    far from all of them, and of cosines of the features' ranks.
+
+    Parameters
+    ----------
+    points : ndarray (q, d)
+    lengthscale : ndarray (d,)
+        In units of the features.
+    weights : ndarray (q,)
+    knots, ranks : ndarray (d, N_KNOTS)
+        See `skcmanp.adaptation.ranks.fit_ranks`.
+    coefficients : ndarray (d, NOISE_COSINES)
+    """
+
+    name = "noise"
+    points: Array
+    lengthscale: Array
+    weights: Array
+    knots: Array
+    ranks: Array
+    coefficients: Array
+
+    def variance(self, x: Tensor) -> Tensor:
+        """At rows, (..., N, d) -> (..., N), float64."""
+        x = x.double()
+        local = matern52(x / self.lengthscale, self.points / self.lengthscale) @ self.weights
+        waves, _, fading = cosines(x, self.knots, self.ranks, self.coefficients.shape[1])
+        by_feature = torch.einsum("...dm,dm->...d", waves, self.coefficients) * fading
+        return (2 * (local + by_feature.sum(-1))).exp()
+
+    def log_std(self, x: Array) -> Array:
+        """Logarithm of the relative standard deviation at an array of rows, (n, d) -> (n,)."""
+        return 0.5 * self.to("cpu").variance(torch.from_numpy(np.ascontiguousarray(x))).log().numpy()

@@ -1,0 +1,37 @@
+"""The trend: a constant, and a line in every feature, which go on beyond the first rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skcmanp.adaptation.base import Array, Part
+
+# Prior standard deviation of the constant, relative to the process's.
+PRIOR_CONSTANT = 0.5
+
+# That of slopes, in standard deviations of the feature, before anything is known.
+PRIOR_SLOPE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Trend(Part):
+    """A constant and d slopes.
+
+    Parameters
+    ----------
+    slope : ndarray (d,)
+        Prior standard deviations of the slopes, per unit of the feature.
+    """
+
+    name = "trend"
+    slope: Array
+
+    @property
+    def n_features(self) -> int:
+        return len(self.slope) + 1
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        return torch.cat([self.slope * x.double(), x.new_full((*x.shape[:-1], 1), PRIOR_CONSTANT).double()], -1), 0.0
