@@ -29,9 +29,7 @@ def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> list[dict]
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
     }
-    width = [max(len(key), *(len(format_value(row[key])) for row in rows)) for key in rows[0]]
-    for cells in (list(rows[0]), *([format_value(value) for value in row.values()] for row in rows)):
-        print("  ".join(cell.rjust(w) for cell, w in zip(cells, width, strict=True)))
+    show(rows)
     RESULTS.mkdir(exist_ok=True)
     path, written = RESULTS / f"{name}.csv", [{**row, **provenance} for row in rows]
     if keys and path.exists():
@@ -39,11 +37,19 @@ def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> list[dict]
         with open(path, newline="", encoding="utf-8") as file:
             older = [row for row in csv.DictReader(file) if tuple(row[key] for key in keys) not in measured]
         written = sorted([*older, *written], key=lambda row: row[keys[0]])
+    columns = dict.fromkeys([*rows[0], *provenance, *(key for row in written for key in row)])
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(written[-1]))
+        writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(written)
     return written
+
+
+def show(rows: list[dict]) -> None:
+    """Print rows as a table."""
+    width = [max(len(key), *(len(format_value(row[key])) for row in rows)) for key in rows[0]]
+    for cells in (list(rows[0]), *([format_value(value) for value in row.values()] for row in rows)):
+        print("  ".join(cell.rjust(w) for cell, w in zip(cells, width, strict=True)))
 
 
 def standard_error(values: np.ndarray) -> float:

@@ -78,24 +78,37 @@ class Variant:
     start: str = ""
 
 
-def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
-    """Train a variant by a recipe, or go on with it, and return it with its learning curve.
+def training_options(variant: Variant, recipe: Recipe, steps: int, **options: Any) -> TrainingOptions:
+    """Those of the recipe, with `steps` and further options for all variants alike, and with the variant's own."""
+    return dataclasses.replace(recipe.training, **{**options, "steps": steps, **variant.training})
 
-    Further options replace the recipe's for all variants alike.
+
+def untrained(variant: Variant, recipe: Recipe, runs: Path | None = None) -> nn.Module:
+    """A variant's network as its training begins; in `runs` is what it starts from.
+
+    Without `runs` it only has the right shape.
     """
-    changes = {**options, "steps": steps, **variant.training}
-    training: TrainingOptions = dataclasses.replace(recipe.training, **changes)
-    torch.manual_seed(training.seed)
+    torch.manual_seed(recipe.training.seed)
     model = MODELS[variant.model](dataclasses.replace(recipe.config, **variant.config))
+    if runs is None:
+        return model
     if variant.initial != "torch" and isinstance(model, CMANP):
-        initialize(model, recipe.tasks, training.batch_size, latents=variant.initial == "all")
+        initialize(model, recipe.tasks, recipe.training.batch_size, latents=variant.initial == "all")
     elif variant.initial == "all":
         sharpen(model)
     if variant.start:
         weights = torch.load(runs / variant.start / "state.pt", weights_only=True)["model"]
         model.load_state_dict({**model.state_dict(), **weights})
-    folder = runs / variant.name
-    train_in(folder, model, recipe.tasks, training)
+    return model
+
+
+def train(variant: Variant, recipe: Recipe, steps: int, runs: Path, **options: Any) -> tuple[nn.Module, TrainingLog]:
+    """Train a variant by a recipe, or go on with it, and return it with its learning curve.
+
+    Further options replace the recipe's for all variants alike.
+    """
+    model, folder = untrained(variant, recipe, runs), runs / variant.name
+    train_in(folder, model, recipe.tasks, training_options(variant, recipe, steps, **options))
     return model, TrainingLog.read(folder / "log.jsonl")
 
 
@@ -105,10 +118,14 @@ def train_in(
     tasks: TaskGenerator,
     options: TrainingOptions,
     evaluation_tasks: TaskGenerator | None = None,
+    **kwargs: Any,
 ) -> None:
-    """Train a fresh model, or go on in a folder that has been begun; the model is then ready to predict."""
+    """Train a fresh model, or go on in a folder that has been begun; the model is then ready to predict.
+
+    `kwargs` are those of `meta_train`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"{folder.name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+    print(f"{folder.name}: {sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
     meta_train(
         model,
         tasks,
@@ -116,6 +133,7 @@ def train_in(
         evaluation_tasks=evaluation_tasks,
         state_path=folder / "state.pt",
         log_path=folder / "log.jsonl",
+        **kwargs,
     )
     model.eval()
 

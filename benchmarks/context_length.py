@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from _report import RESULTS, figure, standard_error, write
 from _runs import META_REGRESSION, evaluate_batches, train
-from meta_regression import VARIANTS
+from meta_regression import runs_for, variants_for
 from peers.oracle import true_optimum
 from torch import nn
 
@@ -35,11 +35,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=4000, help="those of the meta-regression runs")
     parser.add_argument("--batches", type=int, default=50, help="of 16 tasks")
-    parser.add_argument("--runs", type=Path, default=Path("runs/meta-regression"))
+    parser.add_argument("--runs", type=Path, help="folder of the meta-regression runs")
     arguments = parser.parse_args()
 
-    chosen = [v for v in VARIANTS if v.name in CHOSEN]
-    models = {v.name: train(v, META_REGRESSION, arguments.steps, arguments.runs, evaluate_every=250)[0] for v in chosen}
+    steps, runs = arguments.steps, arguments.runs or runs_for(arguments.steps)
+    chosen = variants_for(steps, CHOSEN)
+    models = {v.name: train(v, META_REGRESSION, steps, runs, evaluate_every=250)[0] for v in chosen}
     rows = []
     for n_context in CONTEXTS:
         values = likelihoods(models, n_context, arguments.batches)

@@ -17,7 +17,7 @@ import torch
 from _blocks import by_blocks
 from _report import RESULTS, figure, standard_error, write
 from _runs import META_REGRESSION, train
-from meta_regression import JOINT, VARIANTS
+from meta_regression import JOINT, runs_for, variants_for
 from peers.oracle import integrated_optimum, true_optimum
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -40,7 +40,7 @@ def reordered(batch: TaskBatch, generator: torch.Generator) -> TaskBatch:
 def draw(rows: list[dict], optimum: float) -> None:
     """Joint log-likelihood and time per target against the size of blocks."""
     picture, (ax, ax_time) = figure(1, 2, figsize=(11, 4.5))
-    for name in JOINT:
+    for name in dict.fromkeys(row["model"] for row in rows if row["model"] in JOINT):
         own = [row for row in rows if row["model"] == name and row["block size"] not in (0, "0")]
         sizes, joint, error, ms = (
             [float(row[key]) for row in own] for key in ("block size", "joint", "to optimum se", "ms per target")
@@ -63,17 +63,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batches", type=int, default=60, help="of 16 evaluation tasks")
-    parser.add_argument("--runs", type=Path, default=Path("runs/meta-regression"))
-    parser.add_argument("--models", nargs="+", default=JOINT)
+    parser.add_argument("--runs", type=Path, help="folder of the meta-regression runs")
+    parser.add_argument("--models", nargs="+", help="only these")
     parser.add_argument("--sizes", type=int, nargs="+", default=BLOCK_SIZES, help="of blocks; others stay as they are")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    steps, runs = arguments.steps, arguments.runs or runs_for(arguments.steps)
+    chosen = variants_for(steps, arguments.models or [v.name for v in variants_for(steps) if v.name in JOINT])
     with torch.enable_grad():
-        models = {
-            v.name: train(v, META_REGRESSION, arguments.steps, arguments.runs, evaluate_every=250)[0]
-            for v in VARIANTS
-            if v.name in arguments.models
-        }
+        models = {v.name: train(v, META_REGRESSION, steps, runs, evaluate_every=250)[0] for v in chosen}
 
     tasks = GPTasks()
     values: dict[tuple[str, int], list[float]] = {}
@@ -117,7 +115,7 @@ def main() -> None:
         exact = {"model": name, "block size": "", "joint": float(np.mean(likelihoods))}
         exact |= {"joint se": standard_error(np.array(likelihoods)), "to optimum": float(gap.mean())}
         rows.append({**exact, "to optimum se": standard_error(gap), "std over orders": 0.0, "ms per target": ""})
-    rows = [{**row, "steps": arguments.steps, "tasks": arguments.batches * 16} for row in rows]
+    rows = [{**row, "steps": steps, "tasks": arguments.batches * 16} for row in rows]
     draw(write("joint", rows, keys=("model", "block size")), float(best.mean()))
 
 

@@ -1,17 +1,26 @@
 """The papers' meta-regression: CMANP, its peers and the exact Gaussian processes on the same tasks.
 
-Trains every model by ``recipes/meta-regression.toml``, for ``--steps`` steps
-instead of the 100,000 of the papers, on the same tasks in the same order, then
-evaluates all on the same draws of RBF and of Matern-5/2 processes. A run that
-was stopped goes on. ``python benchmarks/meta_regression.py --steps 4000``.
+Every model is trained by ``recipes/meta-regression.toml``, for ``--steps`` steps, on the same tasks in the same order;
+then all are evaluated on the same draws of RBF and of Matern-5/2 processes. A run that was stopped goes on.
+``python benchmarks/meta_regression.py --steps 4000`` does all this. The papers' own 100,000 steps take days, and for
+them there are
+
+- ``train``: only train, at low priority and on one thread,
+- ``status``: how far every run is,
+- ``snapshot``: keep the weights of unfinished runs in ``--snapshots``, where ``train`` finds them if a run is lost,
+- ``evaluate``: evaluate what is trained so far, and leave the other rows of the table as they are,
+
+as in ``nohup python benchmarks/meta_regression.py train --steps 100000 >> queue.log &``.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from _background import Progress, load, locked, snapshot, status, work
 from _report import RESULTS, figure, standard_error, write
 from _runs import FOURIER, HEAD_ONLY, MEMORY, META_REGRESSION, OURS, Variant, evaluate_batches, train
 from peers.joint import RANK
@@ -22,27 +31,57 @@ from torch.distributions import MultivariateNormal
 from skcmanp import CMANP
 from skcmanp.tasks import GPTasks
 from skcmanp.tasks.gp import GPDraw
-from skcmanp.training import TrainingLog, predict_jointly
+from skcmanp.training import predict_jointly
 
-VARIANTS = [
-    Variant("cnp", "cnp"),
-    Variant("canp", "canp"),
-    Variant("tnp-d", "tnp-d"),
-    Variant("cached-tnp", "cached-tnp"),
-    Variant("lbanp", "lbanp"),
-    Variant("cmanp", "cmanp", initial="rows"),
-    Variant("tnp-nd", "tnp-nd"),
-    Variant("lbanp-nd", "lbanp-nd"),
-    # The second recipe is this package's: how all attention starts, and how weights are optimised.
-    Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial="all"),
-    Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial="all"),
-    Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial="all"),
-    # The not-diagonal heads, with which all targets are a block of CMANP-AND.
-    Variant("cmanp-tuned-and", "cmanp", {**FOURIER, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-tuned"),
-    Variant("cmanp-memory-head", "cmanp", {**MEMORY, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-memory"),
-]
+INITIALISED = {**OURS, "warmup": 500}
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("cnp", "cnp"),
+        Variant("canp", "canp"),
+        Variant("tnp-d", "tnp-d"),
+        Variant("cached-tnp", "cached-tnp"),
+        Variant("lbanp", "lbanp"),
+        Variant("cmanp", "cmanp", initial="rows"),
+        Variant("tnp-nd", "tnp-nd"),
+        Variant("lbanp-nd", "lbanp-nd"),
+        # The second recipe is this package's: how all attention starts, and how weights are optimised.
+        Variant("tnp-d-tuned", "tnp-d", {}, OURS, initial="all"),
+        Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial="all"),
+        Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial="all"),
+        Variant("cmanp-initialised", "cmanp", {}, INITIALISED, initial="all"),
+        # The not-diagonal heads, with which all targets are a block of CMANP-AND; alone, and then with all weights.
+        Variant("cmanp-tuned-and", "cmanp", {**FOURIER, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-tuned"),
+        Variant("cmanp-memory-head", "cmanp", {**MEMORY, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-memory"),
+        Variant(
+            "cmanp-initialised-head",
+            "cmanp",
+            {"joint_rank": RANK},
+            {**HEAD_ONLY, "steps": 5000},
+            start="cmanp-initialised",
+        ),
+        Variant(
+            "cmanp-initialised-and",
+            "cmanp",
+            {"joint_rank": RANK},
+            {**INITIALISED, "learning_rate": 3e-4, "steps": 20_000},
+            start="cmanp-initialised-head",
+        ),
+    )
+}
+# What is trained for how many steps, in this order; other numbers of steps have the models of the fewest.
+BUDGETS = {
+    4_000: (
+        *("cnp", "canp", "tnp-d", "cached-tnp", "lbanp", "cmanp", "tnp-nd", "lbanp-nd"),
+        *("tnp-d-tuned", "cmanp-tuned", "cmanp-memory", "cmanp-tuned-and", "cmanp-memory-head"),
+    ),
+    100_000: (
+        *("tnp-d", "canp", "cnp", "tnp-nd", "cached-tnp"),
+        *("cmanp", "cmanp-initialised", "cmanp-initialised-head", "cmanp-initialised-and", "lbanp"),
+    ),
+}
 # Predict all targets together as well.
-JOINT = ("cmanp-tuned-and", "cmanp-memory", "cmanp-memory-head")
+JOINT = ("cmanp-tuned-and", "cmanp-memory", "cmanp-memory-head", "cmanp-initialised-head", "cmanp-initialised-and")
 # Secondary sources, after 100,000 steps.
 PUBLISHED = {
     "cnp": (0.26, 0.04),
@@ -52,9 +91,27 @@ PUBLISHED = {
     "lbanp": (1.27, 0.85),
     "lbanp-nd": (1.24, 0.78),
     "cmanp": (1.24, 0.80),
+    "cmanp-initialised": (1.24, 0.80),
     "cmanp-tuned-and, joint": (1.48, 0.96),
+    "cmanp-initialised-and, joint": (1.48, 0.96),
 }
-KERNELS = ("rbf", "matern52")
+# The first length-scales are those of the paper's code, from which all training tasks are; its text has the others.
+EVALUATIONS = {
+    "rbf": GPTasks("rbf"),
+    "matern52": GPTasks("matern52"),
+    "rbf 0.6-1.0": GPTasks("rbf", lengthscale=(0.6, 1.0)),
+    "matern52 0.6-1.0": GPTasks("matern52", lengthscale=(0.6, 1.0)),
+}
+
+
+def variants_for(steps: int, names: Sequence[str] | None = None) -> list[Variant]:
+    """What is trained for so many steps, in order, or the variants of these names."""
+    return [VARIANTS[name] for name in names or BUDGETS.get(steps, BUDGETS[min(BUDGETS)])]
+
+
+def runs_for(steps: int) -> Path:
+    """Folder of the runs of so many steps."""
+    return Path(f"runs/meta-regression-{steps}")
 
 
 class Jointly(nn.Module):
@@ -69,9 +126,10 @@ class Jointly(nn.Module):
         return MultivariateNormal(joint.loc.squeeze(1), joint.covariance_matrix.squeeze(1))
 
 
-def likelihoods(models: dict[str, nn.Module], kernel: str, n_batches: int) -> dict[str, np.ndarray]:
+def likelihoods(
+    models: dict[str, nn.Module], tasks: GPTasks, n_batches: int, description: str
+) -> dict[str, np.ndarray]:
     """Those of all models and optima, per point and joint."""
-    tasks = GPTasks(kernel)
 
     def optima(draw: GPDraw) -> dict[str, Tensor]:
         true, integrated = true_optimum(draw), integrated_optimum(tasks, draw)
@@ -82,60 +140,85 @@ def likelihoods(models: dict[str, nn.Module], kernel: str, n_batches: int) -> di
             "gp, integrated, joint": integrated.joint,
         }
 
-    return evaluate_batches(models, tasks, n_batches, optima, kernel)
+    return evaluate_batches(models, tasks, n_batches, optima, description)
 
 
-def draw(logs: dict[str, TrainingLog], optimum: float) -> None:
+def evaluate(models: dict[str, nn.Module], progress: dict[str, Progress], steps: int, n_batches: int) -> float:
+    """Write rows of the table, of models and of the optima on their tasks; returns the optimum on those of the logs."""
+    models = models | {f"{name}, joint": Jointly(models[name]) for name in JOINT if name in models}
+    results = {name: likelihoods(models, tasks, n_batches, name) for name, tasks in EVALUATIONS.items()}
+    rows = []
+    for name in results["rbf"]:
+        joint = "joint" in name or name.endswith("-nd")
+        row: dict = {"model": name, "parameters": "", "steps": "", "trained": "", "hours": ""}
+        if name in models:
+            run = progress[name.removesuffix(", joint")]
+            row["parameters"] = sum(p.numel() for p in models[name].parameters())
+            row["steps"], row["trained"] = steps, run.step
+            row["hours"] = "" if run.seconds_per_step is None else round(run.step * run.seconds_per_step / 3600, 2)
+        for tasks, of in results.items():
+            gap = of[name] - of["gp, integrated" + (", joint" if joint else "")]
+            row[tasks], row[f"{tasks} se"] = float(of[name].mean()), standard_error(of[name])
+            row[f"{tasks} to optimum"], row[f"{tasks} to optimum se"] = float(gap.mean()), standard_error(gap)
+        row["tasks"] = n_batches * 16
+        row["published rbf (100k steps)"], row["published matern52"] = PUBLISHED.get(name, ("", ""))
+        rows.append(row)
+    write("meta_regression", rows, keys=("model", "steps"))
+    # The logs' tasks are the first of these.
+    return float(results["rbf"]["gp, integrated"][: META_REGRESSION.training.n_evaluation].mean())
+
+
+def draw(progress: dict[str, Progress], optimum: float, steps: int) -> None:
     """Learning curves against steps and against time."""
     picture, (ax_steps, ax_minutes) = figure(1, 2, figsize=(11, 4.5), sharey=True)
-    for name, log in logs.items():
-        style = {"linestyle": "--" if name.endswith("-tuned") else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
-        log.plot(ax_steps, **style)
-        minutes = np.array(log.column("seconds")) / 60
+    for name, run in progress.items():
+        own = name.endswith("-tuned") or "initialised" in name
+        style = {"linestyle": "--" if own else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
+        run.log.plot(ax_steps, **style)
+        minutes = np.array(run.log.column("step")) * run.seconds_per_step / 60
         color = ax_steps.lines[-1].get_color()
-        ax_minutes.plot(minutes, log.column("log_likelihood"), color=color, label=name, **style)
+        ax_minutes.plot(minutes, run.log.column("log_likelihood"), color=color, label=name, **style)
     for ax in (ax_steps, ax_minutes):
         ax.axhline(optimum, color="black", linestyle=":", linewidth=1, label="exact GP, integrated")
+        ax.axhline(PUBLISHED["cmanp"][0], color="gray", linestyle=":", linewidth=1, label="cmanp, published")
         ax.grid(alpha=0.3)
     ax_steps.set(ylim=(-1, 1.6), title="16 tasks a step")
     ax_minutes.set(xlabel="minutes of training on one CPU core", title="the same runs against time", xscale="log")
     ax_minutes.legend(fontsize=8, loc="upper left")
-    picture.savefig(RESULTS / "meta_regression.png", dpi=120)
+    picture.savefig(RESULTS / f"meta_regression_{steps}.png", dpi=120)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = ("all", "train", "status", "snapshot", "evaluate")
+    parser.add_argument("action", nargs="?", choices=actions, default="all")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batches", type=int, default=500, help="of 16 evaluation tasks")
-    parser.add_argument("--runs", type=Path, default=Path("runs/meta-regression"))
-    parser.add_argument("--models", nargs="+", help="only these")
-    arguments = parser.parse_args()
+    parser.add_argument("--runs", type=Path, help="folder of the runs")
+    parser.add_argument("--snapshots", type=Path, help="folder of weights that are kept of unfinished runs")
+    parser.add_argument("--models", nargs="+", choices=list(VARIANTS), metavar="MODEL", help="only these")
+    arguments = parser.parse_args(argv)
+    if arguments.action == "snapshot" and arguments.snapshots is None:
+        parser.error("snapshot needs --snapshots.")
 
-    chosen = [v for v in VARIANTS if arguments.models is None or v.name in arguments.models]
-    runs = {v.name: train(v, META_REGRESSION, arguments.steps, arguments.runs, evaluate_every=250) for v in chosen}
-    models = {name: model for name, (model, _) in runs.items()}
-    models |= {f"{name}, joint": Jointly(models[name]) for name in JOINT if name in models}
-    results = {kernel: likelihoods(models, kernel, arguments.batches) for kernel in KERNELS}
-
-    rows = []
-    for name in results["rbf"]:
-        joint = "joint" in name or name.endswith("-nd")
-        row: dict = {"model": name, "parameters": "", "steps": arguments.steps if name in runs else ""}
-        row["hours"] = ""
-        if name in runs:
-            row["parameters"] = sum(p.numel() for p in models[name].parameters())
-            row["hours"] = round(runs[name][1][-1]["seconds"] / 3600, 2)
-        for kernel in KERNELS:
-            values = results[kernel][name]
-            gap = values - results[kernel]["gp, integrated" + (", joint" if joint else "")]
-            row[kernel], row[f"{kernel} se"] = float(values.mean()), standard_error(values)
-            row[f"{kernel} to optimum"], row[f"{kernel} to optimum se"] = float(gap.mean()), standard_error(gap)
-        row["tasks"] = arguments.batches * 16
-        row["published rbf (100k steps)"], row["published matern52"] = PUBLISHED.get(name, ("", ""))
-        rows.append(row)
-    write("meta_regression", rows)
-
-    draw({name: log for name, (_, log) in runs.items()}, float(results["rbf"]["gp, integrated"].mean()))
+    steps, runs = arguments.steps, arguments.runs or runs_for(arguments.steps)
+    variants = variants_for(steps, arguments.models)
+    every = {"evaluate_every": min(META_REGRESSION.training.evaluate_every, max(1, steps // 16))}
+    if arguments.action == "train":
+        work(variants, META_REGRESSION, steps, runs, arguments.snapshots, **every)
+    elif arguments.action == "status":
+        status(variants, META_REGRESSION, steps, runs)
+    elif arguments.action == "snapshot":
+        snapshot(variants, META_REGRESSION, steps, runs, arguments.snapshots)
+    else:
+        if arguments.action == "all":
+            with locked(runs):
+                for variant in variants:
+                    train(variant, META_REGRESSION, steps, runs, **every)
+        progress = {name: Progress.of(v, META_REGRESSION, steps, runs) for name, v in VARIANTS.items()}
+        models = {v.name: load(v, META_REGRESSION, runs) for v in variants if progress[v.name].step}
+        optimum = evaluate(models, progress, steps, arguments.batches)
+        draw({name: run for name, run in progress.items() if run.log}, optimum, steps)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -43,6 +44,39 @@ def test_resuming_is_bit_identical(tmp_path):
     log = meta_train(resumed, tasks, OPTIONS, state_path=state, progress=False)
     assert log[0]["step"] in (4, 8)
     assert torch.equal(weights(resumed), weights(straight))
+
+
+@pytest.mark.parametrize(("save_seconds", "saved"), [(0.0, 7), (math.inf, 5)])
+def test_states_are_saved_between_evaluations(tmp_path, save_seconds, saved):
+    options = dataclasses.replace(OPTIONS, evaluate_every=5, save_seconds=save_seconds)
+    straight, tasks = fresh()
+    expected = meta_train(straight, tasks, options, progress=False)
+
+    class Breaking:
+        def sample(self, batch_size, generator):
+            if generator.initial_seed() == 7:
+                raise InterruptedError
+            return tasks.sample(batch_size, generator)
+
+    state = tmp_path / "state.pt"
+    with pytest.raises(InterruptedError):
+        meta_train(fresh()[0], Breaking(), options, state_path=state, progress=False)
+    kept = torch.load(state, weights_only=True)
+    assert kept["step"] == saved
+    resumed = fresh()[0]
+    log = meta_train(resumed, tasks, options, state_path=state, progress=False)
+    assert torch.equal(weights(resumed), weights(straight))
+    assert log.column("log_likelihood") == expected.column("log_likelihood")[1:]
+    assert log[0]["seconds"] >= round(kept["seconds"], 1)
+
+
+def test_a_state_without_optimiser_continues_with_a_fresh_one(tmp_path):
+    state = tmp_path / "state.pt"
+    model, tasks = fresh()
+    meta_train(model, tasks, dataclasses.replace(OPTIONS, steps=6, cooldown=0.0), state_path=state, progress=False)
+    torch.save({**torch.load(state, weights_only=True), "optimizer": None}, state)
+    log = meta_train(model, tasks, OPTIONS, state_path=state, progress=False)
+    assert log.column("step") == [8, 12]
 
 
 def raise_interrupted(line):
@@ -143,6 +177,19 @@ def test_a_stopped_process_saves_and_resumes(tmp_path, signal_name):
     straight, tasks = fresh()
     meta_train(straight, tasks, options, progress=False)
     assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_a_signal_during_the_last_evaluation_is_not_lost(tmp_path):
+    def terminate(line):
+        if line["step"] == OPTIONS.steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    model, tasks = fresh()
+    state = tmp_path / "state.pt"
+    with pytest.raises(SystemExit) as error:
+        meta_train(model, tasks, OPTIONS, state_path=state, progress=False, on_log=terminate)
+    assert error.value.code == 143
+    assert torch.load(state, weights_only=True)["step"] == OPTIONS.steps
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch():

@@ -30,6 +30,7 @@ def test_a_whole_cosine():
         ({"warmup": -1}, "warmup=-1 must be an integer of at least 0"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be positive"),
         ({"clip": 0}, "clip=0 must be positive"),
+        ({"save_seconds": -1.0}, "save_seconds=-1.0 must be at least 0"),
         ({"cooldown": 1.5}, "cooldown=1.5 must be between 0 and 1"),
         ({"ema": 1.0}, "ema=1.0 must be at least 0 and less than 1"),
         ({"precision": "float16"}, "precision='float16' must be one of"),

@@ -90,8 +90,9 @@ def meta_train(
         Those of the fixed evaluation set; by default other draws of `tasks`.
     state_path : path, optional
         File of the run's state (weights, optimiser, step), written atomically
-        at every evaluation and on SIGTERM or Ctrl-C. If it exists, the run
-        continues from it.
+        at every evaluation, between them after `TrainingOptions.save_seconds`,
+        and on SIGTERM or Ctrl-C. If it exists, the run continues from it; one
+        whose optimiser is None continues with a fresh optimiser.
     log_path : path, optional
         JSON-lines file; one line is appended at every evaluation.
     progress : bool, default=True
@@ -156,6 +157,10 @@ def meta_train(
                 if stopping:
                     stop.leave()
                 window = _Window()
+            elif time.perf_counter() - run.last_save >= options.save_seconds:
+                run.save(window.seconds())
+        if stop.requested is not None:  # during the last evaluation
+            stop.leave()
     run.finish()
     return log
 
@@ -211,6 +216,7 @@ class _Run:
         if options.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
         self.step, self.seconds = 0, 0.0
+        self.last_save = time.perf_counter()
         if state_path is not None and Path(state_path).exists():
             self._load(Path(state_path))
         self.objective: Any = _Objective(model, options.precision)
@@ -254,8 +260,12 @@ class _Run:
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
 
-    def save(self) -> None:
-        """Write the state so that a crash at any moment leaves a whole one."""
+    def save(self, seconds: float = 0.0) -> None:
+        """Write the state so that a crash at any moment leaves a whole one.
+
+        `seconds` are those of the steps since the last log line.
+        """
+        self.last_save = time.perf_counter()
         if self.state_path is None or not self.workers.is_first:
             return
         state = {
@@ -263,7 +273,7 @@ class _Run:
             "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
-            "seconds": self.seconds,
+            "seconds": self.seconds + seconds,
         }
         partial = f"{self.state_path}.partial"
         torch.save(state, partial)
@@ -277,7 +287,8 @@ class _Run:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if state["optimizer"] is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
 
 

@@ -55,6 +55,9 @@ class TrainingOptions:
         Of the initial weights. Tasks do not depend on it: see `task_generator`.
     evaluate_every : int, default=1000
         Steps between evaluations, log lines and saves.
+    save_seconds : float, default=300.0
+        Longest time between saves, for evaluations that are far apart;
+        infinity saves only with them.
     n_evaluation : int, default=32
         Batches in the fixed evaluation set.
 
@@ -80,6 +83,7 @@ class TrainingOptions:
     distinct: int = 0
     seed: int = 0
     evaluate_every: int = 1000
+    save_seconds: float = 300.0
     n_evaluation: int = 32
 
     def __post_init__(self) -> None:
@@ -92,6 +96,8 @@ class TrainingOptions:
             raise ValueError(f"learning_rate={self.learning_rate!r} must be positive.")
         if not self.clip > 0:
             raise ValueError(f"clip={self.clip!r} must be positive; inf does not clip.")
+        if not self.save_seconds >= 0:
+            raise ValueError(f"save_seconds={self.save_seconds!r} must be at least 0.")
         if not 0 <= self.cooldown <= 1:
             raise ValueError(f"cooldown={self.cooldown!r} must be between 0 and 1.")
         if not 0 <= self.ema < 1:
