@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -17,21 +16,24 @@ from skcmanp.streaming.batches import Batch
 def fit_stream(estimator: Any, batches: Iterable[Batch], *, progress: bool = False) -> Any:
     """Learn from batches, one after the other.
 
-    An estimator that is not fitted is fitted to the first batch; all others are
-    for ``partial_fit``. Of a `Pipeline`, that has none, the last step learns,
-    and the steps before it stay as the first batch fitted them: give it one
-    that is typical of what follows, and a `OneHotEncoder` that knows or ignores
-    categories to come.
+    Every batch, the first included, is for ``partial_fit``, so that a stream may
+    begin with small batches: `CMANPRegressor` then fixes nothing for good until
+    it has seen a thousand rows.
+
+    Of a `Pipeline`, which has no ``partial_fit``, the last step learns. If the
+    pipeline is not fitted, the steps before the last one are fitted to the
+    first batch, and stay as they are: give it one that is typical of what
+    follows, and a `OneHotEncoder` that knows or ignores categories to come.
 
     Parameters
     ----------
     estimator : regressor with partial_fit, or Pipeline that ends with one
         It learns in place, so that an interrupted stream leaves whole batches
-        learned.
+        learned. One that is fitted goes on from there.
     batches : iterable of (X, y) or (X, y, sample_weight)
-        Weights go to the last step alone. They are its ``fit``'s and
-        ``partial_fit``'s `sample_weight`, to be requested from a pipeline
-        where metadata routing is on.
+        Weights are ``partial_fit``'s `sample_weight`. Of a pipeline they go to
+        the last step alone, and need not be requested where scikit-learn's
+        metadata routing is on.
     progress : bool, default=False
         Show a progress bar.
 
@@ -63,21 +65,29 @@ def fit_stream(estimator: Any, batches: Iterable[Batch], *, progress: bool = Fal
     return estimator
 
 
-def learn(estimator: Any, X: Any, y: Any, weight: Any) -> None:
-    """Fit to a first batch, or learn one more."""
-    weights = {} if weight is None else {"sample_weight": weight}
-    if not isinstance(estimator, Pipeline):
-        (estimator.partial_fit if is_fitted(estimator) else estimator.fit)(X, y, **weights)
-    elif is_fitted(estimator):
-        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        estimator[-1].partial_fit(X, y, **weights)
+def learn(estimator: Any, X: Any, y: Any, weight: Any = None) -> None:
+    """Learn one batch with ``partial_fit``; of a pipeline, fit the steps before the last one first, if need be."""
+    if isinstance(estimator, Pipeline):
+        learn(estimator[-1], _transformed(estimator, X, y), y, weight)
     else:
-        prefix = "" if get_config()["enable_metadata_routing"] else f"{estimator.steps[-1][0]}__"
-        estimator.fit(X, y, **{prefix + name: value for name, value in weights.items()})
+        estimator.partial_fit(X, y, **({} if weight is None else {"sample_weight": weight}))
+
+
+def _transformed(pipeline: Pipeline, X: Any, y: Any) -> Any:
+    """What the last step is given."""
+    # A last step that passes everything on, so that all before it are fitted, and cached, as `Pipeline.fit` does.
+    *earlier, (name, last) = pipeline.steps
+    transformer = Pipeline([*earlier, (name, "passthrough")], memory=pipeline.memory, verbose=pipeline.verbose)
+    if is_fitted(pipeline):
+        return transformer.transform(X)
+    transformed = transformer.fit_transform(X, y)
+    # With a cache it was clones that were fitted.
+    pipeline.steps = [*transformer.steps[:-1], (name, last)]
+    return transformed
 
 
 def checked_batches(estimator: Any, batches: Iterable[Batch], progress: bool) -> Iterator[tuple[Any, Any, Any]]:
-    """X, y, and weights or None."""
+    """X, y, and weights or None, of each batch, for an estimator that can learn them."""
     last = last_step(estimator)
     if not hasattr(last, "partial_fit"):
         raise TypeError(f"{type(last).__name__} has no partial_fit; choose an estimator that learns incrementally.")
@@ -99,7 +109,9 @@ def checked_batches(estimator: Any, batches: Iterable[Batch], progress: bool) ->
 
 def last_step(estimator: Any) -> Any:
     """The estimator that learns: itself, or the last step of a pipeline."""
-    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator
 
 
 def is_fitted(estimator: Any) -> bool:

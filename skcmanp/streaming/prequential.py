@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.metrics import root_mean_squared_error
 
 from skcmanp.metrics import gaussian_crps, gaussian_nll, interval_coverage, supports_std
@@ -83,13 +84,13 @@ def prequential(
     last = last_step(estimator)
     if gamma is not None and not hasattr(last, "decay"):
         raise TypeError(f"gamma={gamma!r}, but {type(last).__name__} has no decay(gamma); leave gamma=None.")
-    has_std, n_seen = supports_std(estimator), 0
+    n_seen = 0
     lines: list[dict[str, float]] = []
     for X, y, weight in checked_batches(estimator, batches, progress):
         to_score = is_fitted(estimator)
         start = time.perf_counter()
         if to_score:
-            mean, std = estimator.predict(X, return_std=True) if has_std else (estimator.predict(X), None)
+            mean, std = _predict(estimator, X)
             if gamma is not None:
                 last.decay(gamma)
         learn(estimator, X, y, weight)
@@ -101,6 +102,15 @@ def prequential(
             lines.append(dict(zip(_FIGURES, values, strict=True)))
         n_seen += len(y)
     return {name: np.array([line[name] for line in lines]) for name in _FIGURES}
+
+
+def _predict(estimator: Any, X: Any) -> tuple[NDArray, NDArray | None]:
+    """Mean, and standard deviation or None."""
+    if not supports_std(estimator):
+        return estimator.predict(X), None
+    # With metadata routing, a pipeline passes `return_std` on only to steps that request it.
+    with config_context(enable_metadata_routing=False):
+        return estimator.predict(X, return_std=True)
 
 
 def _scores(y: Any, mean: NDArray, std: NDArray | None, weight: Any, confidence: float) -> tuple[Any, ...]:
