@@ -12,8 +12,8 @@ and where it cannot know.
 # Read digits
 # -----------
 # The digits of scikit-learn have 8 x 8 pixels, and 32 features are as many as the checkpoint takes. The last
-# 297 digits are kept to be completed. The first 200 settle the units; the others are read as they come. Randomised
-# trees and nearest neighbours are fitted anew to the same digits each time.
+# 297 digits are kept to be completed. The others are read as they come, and the first thousand of them settle the
+# units. Randomised trees and nearest neighbours are fitted anew to the same digits each time.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits

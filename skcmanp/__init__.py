@@ -14,7 +14,6 @@ From a call of the estimator downwards::
     images       pictures as rows
     metrics      NLL, CRPS, intervals and calibration of any regressor with std; scorers
     streaming    arrays, tables and files in batches; learns from them, scores each first
-    files        tables on disk
     inspection   displays of intervals, calibration and streams
     tasks, training, recipes, cards, cli   how checkpoints are made
 """

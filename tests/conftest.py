@@ -1,6 +1,7 @@
 """Shared fixtures: small networks and small data."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import settings
@@ -55,6 +56,20 @@ def table():
     X = rng.normal(size=(60, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1e3, 5.0]
     y = 50 + 20 * np.sin(X[:, 0]) + 0.1 * X[:, 1] + rng.normal(size=60)
     return X, y
+
+
+def make_mixed_table(n=100, seed=0):
+    """A category, two numbers, weights, and a target."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "city": rng.choice(["Oslo", "Rome", "Lima"], n),
+            "hour": rng.integers(0, 24, n),
+            "level": rng.normal(size=n),
+            "trust": rng.integers(1, 4, n),
+            "y": rng.normal(size=n),
+        }
+    )
 
 
 def assert_same_predictions(a, b, X, rtol=1e-9, scale=None):

@@ -276,10 +276,10 @@ def test_strong_lines_are_of_all_rows_so_far():
 
 
 class Ignorant(BayesianRidge):
-    """Predicts 0 ± 1 and learns nothing."""
+    """Predicts 0 ± 1, whatever it learns."""
 
     def partial_fit(self, X, y):
-        return self
+        return self.fit(X, y)
 
     def predict(self, X, return_std=False):
         return (np.zeros(len(X)), np.ones(len(X))) if return_std else np.zeros(len(X))

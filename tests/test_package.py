@@ -14,12 +14,16 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"early", "effects", "files", "images", "points", "progress", "validation", "summary", "nn.config"},
+    {"early", "effects", "images", "points", "progress", "validation", "summary", "nn.config"},
     {"relevance"},
     {"process"},
     {"scaling", "metrics.gaussian"},
     {"metrics.scorers"},
     {"metrics"},
+    {"streaming.files"},
+    {"streaming.batches"},
+    {"streaming.learning"},
+    {"streaming.prequential"},
     {"streaming"},
     {"inspection.base"},
     {"inspection.intervals", "inspection.calibration", "inspection.stream"},

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from skcmanp.files import find_files, read_dataset
 from skcmanp.scaling import Scaling
+from skcmanp.streaming.files import find_files, read_dataset
 from skcmanp.tasks.base import MIN_REFERENCE, Effort, TaskBatch, log_uniform_int, relevance_scaled, standardize
 
 
