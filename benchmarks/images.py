@@ -76,7 +76,7 @@ def likelihoods(
         batch = tasks.sample(16, task_generator(EVALUATION_STEP + i))
         for model_name, model in models.items():
             together = model_name.endswith("-and")
-            marginals, joint = predict_jointly(model, *batch.inputs) if together else (model(*batch.inputs), None)
+            marginals, joint = predict_jointly(model, *batch.jointly) if together else (model(*batch.inputs), None)
             values.setdefault(model_name, []).append(log_likelihood(marginals, batch.y_target).mean().item())
             if joint is not None:
                 likelihood = joint_log_likelihood(joint, batch.y_target)

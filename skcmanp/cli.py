@@ -110,7 +110,7 @@ def _train(arguments: argparse.Namespace) -> None:
     with process_group(resolve_device(arguments.device)) as device:
         if recipe.training.distinct:
             # A recipe that has changed has its own.
-            fingerprint = joblib.hash((recipe.source["tasks"], recipe.training_config))[:8]
+            fingerprint = joblib.hash((recipe.source["tasks"], recipe.config))[:8]
             kept = KeptTasks(recipe.tasks, output / f"tasks-{fingerprint}")
             mine = range(recipe.training.distinct)[Workers.current().rank :: Workers.current().size]
             kept.draw(recipe.training.batch_size, mine, arguments.jobs)
@@ -127,7 +127,7 @@ def _train(arguments: argparse.Namespace) -> None:
         )
         if Workers.current().is_first:
             seconds = torch.load(state_path, weights_only=True)["seconds"]
-            path = export(_resized(model, recipe.config), recipe, output, seconds)
+            path = export(model, recipe, output, seconds)
             print(f"{path} and its card {path.with_suffix('.md')} are written.")
 
 
@@ -137,14 +137,9 @@ def _initial_model(recipe: Recipe) -> CMANP:
         if model.config.joint_rank != recipe.config.joint_rank:
             torch.manual_seed(recipe.training.seed)
             model = model.with_joint_head(recipe.config.joint_rank)
-        return _resized(model, recipe.training_config)
+        return model
     torch.manual_seed(recipe.training.seed)
-    return initialize(CMANP(recipe.training_config), recipe.tasks, recipe.training.batch_size)
-
-
-def _resized(model: CMANP, config: CMANPConfig) -> CMANP:
-    """The model with the memory of this configuration, which is otherwise its own."""
-    return model if model.config == config else model.with_memory(config.memory_features)
+    return initialize(CMANP(recipe.config), recipe.tasks, recipe.training.batch_size)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

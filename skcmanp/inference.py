@@ -56,7 +56,7 @@ class Network:
 
     def basis(self, adaptation: Adaptation) -> Basis | None:
         """What makes the conjugate memory's features, unless these are learned."""
-        if not self.config.has_points:
+        if not self.config.adapted_features:
             return None
         basis = self._bases.get(adaptation)
         if basis is None:

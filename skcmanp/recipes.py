@@ -47,8 +47,6 @@ class Recipe:
     name, description, limits : str
         What it is called, what it is for, and where it fails.
     config : CMANPConfig
-    training_config : CMANPConfig
-        The same but for the size of the conjugate memory while training.
     start : path or None
         Checkpoint whose weights training starts from; None starts afresh.
     tasks : TaskGenerator
@@ -63,7 +61,6 @@ class Recipe:
     description: str
     limits: str
     config: CMANPConfig
-    training_config: CMANPConfig
     start: Path | None
     tasks: TaskGenerator
     evaluation_tasks: TaskGenerator
@@ -190,15 +187,11 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
         config, start = _model(source["model"], folder)
         tasks = _tasks(source["tasks"], config, folder)
         training = _arguments(source["training"])
-        memory_features = training.pop("memory_features", config.memory_features)
-        if memory_features != config.memory_features and not config.has_points:
-            raise ValueError(f"training.memory_features={memory_features} needs memory_kernel = 'matern52'.")
         return Recipe(
             name=source["name"],
             description=source["description"],
             limits=source["limits"],
             config=config,
-            training_config=dataclasses.replace(config, memory_features=memory_features),
             start=start,
             tasks=tasks,
             evaluation_tasks=_tasks(source["evaluation"], config, folder) if "evaluation" in source else tasks,
@@ -226,7 +219,7 @@ def _model(table: dict[str, Any], folder: Path) -> tuple[CMANPConfig, Path | Non
 
 def _function_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> FunctionTasks:
     priors = [_prior(prior) for prior in arguments.pop("priors", ())]
-    return FunctionTasks(priors, config.dim_x, relevance=config.relevance, **arguments)
+    return FunctionTasks(priors, config.dim_x, adapt_for=config if config.relevance else None, **arguments)
 
 
 def _gp_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> GPTasks:
@@ -237,7 +230,9 @@ def _gp_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> GPTasks:
 
 def _dataset_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> DatasetTasks:
     files = folder / arguments.pop("files", "")
-    tasks = DatasetTasks.from_files(files, dim_x=config.dim_x, relevance=config.relevance, **arguments)
+    tasks = DatasetTasks.from_files(
+        files, dim_x=config.dim_x, adapt_for=config if config.relevance else None, **arguments
+    )
     if tasks.dim_y != config.dim_y:
         raise ValueError(f"The data sets have {tasks.dim_y} targets, but the model has dim_y={config.dim_y}.")
     return tasks

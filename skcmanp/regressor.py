@@ -368,7 +368,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 x_bounds=self.x_bounds,
                 y_bounds=self.y_bounds,
                 how=self._how(config),
-                memory_features=config.memory_features,
+                memory_features=config.adapted_features,
             )
         reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
         return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling

@@ -8,12 +8,13 @@ all functions vary on a scale of one and idle features fade.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.main_effects import MainEffects
@@ -30,10 +31,10 @@ GRID = 0.05
 
 # Logarithms of the parameters: ranges of all, and where those of effects start.
 _LOG_LENGTHSCALES = (math.log(0.03), math.log(300.0))
-_LOG_NOISES = (math.log(0.002), math.log(3.0))
-_LOG_SLOPES = (math.log(0.03), math.log(30.0))
+_LOG_NOISES, _LOG_NOISE = (math.log(0.002), math.log(3.0)), math.log(0.2)
 _LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
 _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
+_LOG_SLOPES, _LOG_SLOPE = (math.log(0.03), math.log(30.0)), math.log(PRIOR_SLOPE)
 _ITERATIONS = 50
 _TOLERANCE = 1e-6  # relative, of the objective: less than a hundredth of a nat an iteration
 
@@ -74,9 +75,11 @@ class Evidence(NamedTuple):
 def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     """How features matter, and signal to noise, by the evidence of a Gaussian process.
 
-    That is a Matern-5/2 process of all features, with a trend, and beside it the
-    main effects, if with these the evidence is clearly larger, and they are not
-    tiny. What is found is the maximum a posteriori, under log-normal priors of
+    That is a Matern-5/2 process of all features, and beside it the main effects,
+    if with these the evidence is clearly larger, and they are not tiny. The
+    trend comes last, given all else: where there are rows, long length-scales
+    tell lines as well, and those that leave lines to a trend predict worse. What
+    is found is the maximum a posteriori, under log-normal priors of
     length-scales, slopes and noise and half-normal ones of effects.
     Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
     sections 2.7, 5.1 and 5.4.1.
@@ -104,9 +107,8 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     rows = rows[:EVIDENCE_ROWS]
     d, m = effects.scale.shape
     waves = effects.of_rows(rows.x)
-    start = np.r_[np.full(d, math.log(default_lengthscale(d))), math.log(0.2), np.full(d, math.log(PRIOR_SLOPE))]
     problem = _Problem(rows, waves[:, :0], 0)
-    best, most = problem.maximise(start)
+    best, most = problem.maximise(np.r_[np.full(d, math.log(default_lengthscale(d))), _LOG_NOISE])
     alone, found = best, np.zeros((d, m))
     if m:
         with_effects = _Problem(rows, waves, m)
@@ -114,21 +116,22 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
         variances = with_effects.effect_variances(together).reshape(d, m)
         if value - most > MIN_GAIN and variances.sum() > _LEAST_SHARE * (1 + variances.sum()):
             problem, best, found = with_effects, together, variances
+    slope, signal = problem.trend(best)
     total = 1 + float(found.sum())
     noise = math.exp(2 * best[d])
     found = np.where(found < _NEGLIGIBLE * noise, 0.0, found)
     return Evidence(
         lengthscale=np.exp(best[:d]),
         ratio=math.sqrt(total / noise),
-        slope=np.exp(best[d + 1 : 2 * d + 1]) / math.sqrt(total),
+        slope=slope / math.sqrt(total),
         effects=np.sqrt(found / total),
         alone=np.exp(alone[:d]),
-        signal=problem.signal(best) * math.sqrt(total),
+        signal=signal * math.sqrt(total),
     )
 
 
 class _Problem:
-    """The evidence of some rows as a function of log length-scales, noise, slopes, and effects with their smoothness.
+    """The evidence of some rows as a function of log length-scales, noise, and effects with their smoothness.
 
     All are relative to the process of all features. Its variance is integrated
     out, over an inverse-gamma prior of shape and rate one. A row of weight w has
@@ -139,56 +142,41 @@ class _Problem:
     def __init__(self, rows: Rows, waves: Array, n_cosines: int) -> None:
         self.x, self.y, self.weight = rows
         self.n_features, self.n_cosines = self.x.shape[1], n_cosines
-        # Features that enter linearly: x, one, and the cosines of every feature.
-        self.linear = np.column_stack([self.x, np.ones(len(self.x)), waves])
+        self.shape = 1 + 0.5 * self.y.size
+        # Features that enter linearly: one, and the cosines of every feature.
+        self.linear = np.column_stack([np.ones(len(self.x)), waves])
 
     def maximise(self, start: Array) -> tuple[Array, float]:
         """The most probable parameters, coarse, and the logarithm of their density up to a constant."""
         d = self.n_features
-        bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_SLOPES] * d + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
-        found = minimize(
-            self.objective,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds[: len(start)],
-            options={"maxiter": _ITERATIONS, "ftol": _TOLERANCE},
-        )
+        bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
+        found = _minimise(self.objective, start, bounds[: len(start)])
         return GRID * np.round(found.x / GRID), -float(found.fun)
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
         """Negative log-density of the parameters given the rows, and its gradient."""
         d = self.n_features
-        centre = np.r_[np.full(d, math.log(default_lengthscale(d))), math.log(0.2), np.full(d, math.log(PRIOR_SLOPE))]
-        spread = np.r_[np.full(d, 1.2), 1.5, np.full(d, 1.0)]
-        z = (parameters[: 2 * d + 1] - centre) / spread
-        squares = np.exp(2 * parameters[2 * d + 1 : 3 * d + 1]) / _EFFECT_SPREAD**2
-        smoothness = parameters[3 * d + 1 :] - _LOG_SMOOTHNESS
-        penalty = 0.5 * float(z @ z + squares.sum() + smoothness @ smoothness)
+        z = parameters[: d + 1] - np.r_[np.full(d, math.log(default_lengthscale(d))), _LOG_NOISE]
+        spread = np.r_[np.full(d, 1.2), 1.5]
+        squares = np.exp(2 * parameters[d + 1 : 2 * d + 1]) / _EFFECT_SPREAD**2
+        smoothness = parameters[2 * d + 1 :] - _LOG_SMOOTHNESS
+        penalty = 0.5 * float(np.square(z / spread).sum() + squares.sum() + smoothness @ smoothness)
         value, gradient = self.evidence(parameters)
-        return penalty - value, np.r_[z / spread, squares, smoothness] - gradient
+        return penalty - value, np.r_[z / spread**2, squares, smoothness] - gradient
 
     def effect_variances(self, parameters: Array) -> Array:
         """Of the cosines' coefficients, (d m,)."""
         if not self.n_cosines:
             return np.zeros(0)
-        d = self.n_features
-        total = np.exp(2 * parameters[2 * d + 1 : 3 * d + 1, None])
+        total = np.exp(2 * parameters[self.n_features + 1 : -1, None])
         return (total * fall_off(math.exp(parameters[-1]), self.n_cosines)).ravel()
-
-    def signal(self, parameters: Array) -> Array:
-        """Expected standard deviation of the process, in units of every target, (t,)."""
-        factor, _, _ = self._covariance(parameters)
-        alpha = solve_triangular(factor, self.y, lower=True)
-        return np.sqrt((1 + 0.5 * np.square(alpha).sum(0)) / (1 + 0.5 * len(self.y)))
 
     def _covariance(self, parameters: Array) -> tuple[Array, Array, Array]:
         """Cholesky factor of the rows' covariance, derivative of the kernel, and variances of the linear features."""
         d = self.n_features
         scaled = self.x / np.exp(parameters[:d])
         kernel, slope = matern52_and_slope(scaled, scaled)
-        slopes = np.exp(2 * parameters[d + 1 : 2 * d + 1])
-        variances = np.r_[slopes, PRIOR_CONSTANT**2, self.effect_variances(parameters)]
+        variances = np.r_[PRIOR_CONSTANT**2, self.effect_variances(parameters)]
         covariance = kernel + (self.linear * variances) @ self.linear.T
         covariance[np.diag_indices_from(covariance)] += math.exp(2 * parameters[d]) / self.weight
         return cholesky(covariance, lower=True, overwrite_a=True, check_finite=False), slope, variances
@@ -200,21 +188,55 @@ class _Problem:
         precision = np.tril(dpotri(factor, lower=True)[0])
         precision += np.tril(precision, -1).T
         alpha = precision @ self.y  # (n, t)
-        shape, rate = 1 + 0.5 * self.y.size, 1 + 0.5 * (self.y * alpha).sum()
-        value = -shape * math.log(rate) - n_targets * np.log(factor.diagonal()).sum()
+        rate = 1 + 0.5 * (self.y * alpha).sum()
+        value = -self.shape * math.log(rate) - n_targets * np.log(factor.diagonal()).sum()
 
         # Twice the derivative of the evidence in the covariance.
-        outer = shape / rate * alpha @ alpha.T - n_targets * precision
+        outer = self.shape / rate * alpha @ alpha.T - n_targets * precision
         scaled = self.x / np.exp(parameters[:d])
         slope = -2 * outer * slope  # times d_ij^2 / ell^2: half the derivative in log ell
         by_lengthscale = (np.square(scaled) * slope.sum(1)[:, None]).sum(0) - (scaled * (slope @ scaled)).sum(0)
         by_noise = (outer.diagonal() * math.exp(2 * parameters[d]) / self.weight).sum()
-        by_variance = variances * (self.linear * (outer @ self.linear)).sum(0)  # twice that in the logarithm
-        gradient = [by_lengthscale, [by_noise], by_variance[:d]]
+        gradient = [by_lengthscale, [by_noise]]
         if self.n_cosines:
-            by_effect = by_variance[d + 1 :].reshape(d, -1)
+            by_variance = variances * (self.linear * (outer @ self.linear)).sum(0)  # twice that in the logarithm
+            by_effect = by_variance[1:].reshape(d, -1)
             squares = np.square(math.exp(parameters[-1]) * np.arange(1, self.n_cosines + 1))
             by_smoothness = -6 * squares / (1 + squares)  # derivatives of the logarithms, but for the sum
             by_smoothness = by_smoothness - fall_off(math.exp(parameters[-1]), self.n_cosines) @ by_smoothness
             gradient += [by_effect.sum(1), [0.5 * (by_effect * by_smoothness).sum()]]
         return float(value), np.concatenate(gradient)
+
+    def trend(self, parameters: Array) -> tuple[Array, Array]:
+        """The most probable slopes given all else, (d,), and expected standard deviations of the process, (t,).
+
+        The rows' covariance without the trend stays what it is, so that only
+        matrices of the features' number change.
+        """
+        n_targets, factor = self.y.shape[1], self._covariance(parameters)[0]
+        x, y = (solve_triangular(factor, rows, lower=True) for rows in (self.x, self.y))
+        gram, moments, total = x.T @ x, x.T @ y, np.square(y).sum(0)  # (d, d), (d, t), (t,)
+
+        def solve(log_slope: Array) -> tuple[Array, Array, Array]:
+            """Variances, (1 + gram diag(variances))^-1, and what is left of `total`."""
+            variances = np.exp(2 * log_slope)
+            inverse = np.linalg.inv(np.eye(len(gram)) + gram * variances)
+            return variances, inverse, total - (moments * variances[:, None] * (inverse @ moments)).sum(0)
+
+        def objective(log_slope: Array) -> tuple[float, Array]:
+            variances, inverse, left = solve(log_slope)
+            z, rate = log_slope - _LOG_SLOPE, 1 + 0.5 * left.sum()
+            value = -self.shape * math.log(rate) + 0.5 * n_targets * np.linalg.slogdet(inverse)[1]
+            explained = self.shape / rate * np.square(inverse @ moments).sum(1)
+            by_slope = variances * (explained - n_targets * np.einsum("ij,ji->i", inverse, gram))
+            return 0.5 * float(z @ z) - float(value), z - by_slope
+
+        found = _minimise(objective, np.full(len(gram), _LOG_SLOPE), [_LOG_SLOPES] * len(gram))
+        log_slope = GRID * np.round(found.x / GRID)
+        left = solve(log_slope)[2]
+        return np.exp(log_slope), np.sqrt((1 + 0.5 * left) / (1 + 0.5 * len(self.y)))
+
+
+def _minimise(objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list) -> OptimizeResult:
+    options = {"maxiter": _ITERATIONS, "ftol": _TOLERANCE}
+    return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)

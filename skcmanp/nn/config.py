@@ -117,13 +117,9 @@ class CMANPConfig:
         return (self.n_blocks * self.n_heads, self.n_block_latents, self.dim // self.n_heads)
 
     @property
-    def has_points(self) -> bool:
-        """Whether the conjugate memory makes features of points, and so can have any number of them."""
-        return self.memory_features > 0 and self.memory_kernel == "matern52"
-
-    def n_points(self, n_features: int) -> int:
-        """Largest number of points and cosines, given the number of features of the data."""
-        return self.memory_features - n_features - 1 if self.has_points else 0
+    def adapted_features(self) -> int:
+        """Features of the conjugate memory that an adaptation makes: all, or none if they are learned."""
+        return self.memory_features if self.memory_kernel == "matern52" else 0
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -168,7 +168,7 @@ class CMANP(nn.Module):
             If there is no memory, or its features are learned.
         """
         config = dataclasses.replace(self.config, memory_features=n_features)
-        if not self.config.has_points or not config.has_points:
+        if not self.config.adapted_features or not config.adapted_features:
             raise ValueError(
                 "Only a memory of kernel 'matern52' can change its size: "
                 f"memory_features={self.config.memory_features}, memory_kernel={self.config.memory_kernel!r}."
@@ -332,19 +332,23 @@ class CMANP(nn.Module):
         offset = None if memory.coefficients is None else features @ memory.coefficients
         return Prediction(self.head(h, offset, start), h, parts)
 
-    def joint(self, x: Tensor, memory: Memory, count: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and covariance of the targets of rows `x`, (B or 1, M, dx) -> (B, M, dy), (B, dy, M, M) in float64.
+    def joint(
+        self, x: Tensor, memory: Memory, count: Tensor, hints: Tensor | None = None, covariance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of the targets of rows `x`, (B or 1, M, d) -> (B, M, dy), (B, dy, M, M) in float64.
 
         Correlations are the conjugate memory's, if there is one, corrected by
         the not-diagonal head, if there is one. Marginals are those of `query`.
+        With `hints`, the memory's `covariance` (B, dy, M, M) is given, too.
         """
-        marginals, h, parts = self._predict(x, memory, count)
+        marginals, h, parts = self._predict(x, memory, count, hints)
         std = marginals.stddev.double().mT  # (B, dy, M)
         correlation = None
         if parts is not None and self.memory is not None and memory.posterior is not None:
             covariance = self.memory.covariance(self.memory_x(x), parts, memory.posterior, memory.basis)
-            scale = covariance.diagonal(dim1=2, dim2=3).rsqrt()
-            correlation = scale.unsqueeze(-1) * covariance * scale.unsqueeze(-2)
+        if covariance is not None:
+            scale = covariance.double().diagonal(dim1=2, dim2=3).rsqrt()
+            correlation = scale.unsqueeze(-1) * covariance.double() * scale.unsqueeze(-2)
         if self.correlations is not None:
             correlation = self.correlations(h, correlation)
         if correlation is None:

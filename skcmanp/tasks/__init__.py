@@ -7,10 +7,11 @@ Gaussian processes exactly, `DatasetTasks` splits the user's own data, and
 `KeptTasks` keeps what another one draws.
 """
 
-from skcmanp.tasks.base import FunctionPrior, FunctionTasks, TaskBatch, TaskGenerator
+from skcmanp.tasks.base import FunctionPrior, TaskBatch, TaskGenerator
 from skcmanp.tasks.celeba import CelebA
 from skcmanp.tasks.datasets import DatasetTasks
 from skcmanp.tasks.emnist import read_emnist
+from skcmanp.tasks.functions import FunctionTasks
 from skcmanp.tasks.gp import GPTasks, RandomGP, RandomSums
 from skcmanp.tasks.image_files import ImageSource
 from skcmanp.tasks.images import ImageTasks

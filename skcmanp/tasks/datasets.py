@@ -11,9 +11,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from skcmanp.scaling import Scaling
+from skcmanp.adaptation import Adaptation
+from skcmanp.nn.config import CMANPConfig
 from skcmanp.streaming.files import find_files, read_dataset
-from skcmanp.tasks.base import MIN_REFERENCE, Effort, TaskBatch, log_uniform_int, relevance_scaled, standardize
+from skcmanp.tasks.adapted import MIN_REFERENCE, adapted
+from skcmanp.tasks.base import TaskBatch, log_uniform_int, standardize
 
 
 class DatasetTasks:
@@ -41,11 +43,9 @@ class DatasetTasks:
     dim_x : int, optional
         Width of x, the network's; features that the data do not have are
         zeros, as in the estimator. By default the data's own.
-    relevance : bool, default=False
-        Give features in units of their length-scales, fitted to every task's
-        context; for networks with ``CMANPConfig(relevance=True)``.
-    effort : tuple of int, default=(160, 400, 128)
-        How thoroughly; see `skcmanp.tasks.base.Effort`.
+    adapt_for : CMANPConfig, optional
+        Adapt every task as the estimator does for this network, see
+        `skcmanp.tasks.adapted`; for networks with ``relevance=True``.
 
     Raises
     ------
@@ -72,8 +72,7 @@ class DatasetTasks:
         n_target: int = 32,
         standardize: bool = True,
         dim_x: int | None = None,
-        relevance: bool = False,
-        effort: tuple[int, int, int] = Effort(),
+        adapt_for: CMANPConfig | None = None,
     ) -> None:
         if not datasets:
             raise ValueError("datasets is empty; give at least one pair (X, y).")
@@ -95,8 +94,7 @@ class DatasetTasks:
         self.n_context = (n_context[0], min(n_context[1], smallest - n_target))
         self.n_target = n_target
         self.standardize = standardize
-        self.relevance = relevance
-        self.effort = Effort(*effort)
+        self.adapt_for = adapt_for
         sizes = torch.tensor([float(len(x)) for x, _ in self.datasets])
         self._probability = sizes / sizes.sum()
 
@@ -141,8 +139,8 @@ class DatasetTasks:
         if not (np.isfinite(x_array).all() and np.isfinite(y_array).all()):
             raise ValueError(f"datasets[{index}] has NaN or infinite values; impute or drop them.")
         if standardize:
-            scaling = Scaling.fit(x_array, y_array)
-            x_array, y_array = scaling.scale_x(x_array), scaling.scale_y(y_array)
+            scales = Adaptation.fit(x_array, y_array)
+            x_array, y_array = scales.scale_x(x_array), scales.scale_y(y_array)
         return torch.tensor(x_array), torch.tensor(y_array)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TaskBatch:
@@ -160,11 +158,12 @@ class DatasetTasks:
         (x, x_target), (y, y_target) = (torch.stack(t).tensor_split([n_context], dim=1) for t in (xs, ys))
         batch = TaskBatch(x, y, x_target, y_target)
         n_reference = n_context if self.standardize and n_context >= MIN_REFERENCE else 0
+        if self.adapt_for is not None:
+            return adapted(batch, self.n_features, n_reference, self.adapt_for)
         if n_reference:
             batch = standardize(batch, n_reference)
         x, x_target = (torch.nn.functional.pad(t, (0, self.dim_x - self.n_features)) for t in (batch.x, batch.x_target))
-        batch = TaskBatch(x.float(), batch.y.float(), x_target.float(), batch.y_target.float())
-        return relevance_scaled(batch, self.n_features, n_reference, self.effort) if self.relevance else batch
+        return TaskBatch(x.float(), batch.y.float(), x_target.float(), batch.y_target.float())
 
     def describe(self) -> dict[str, str]:
         """What a checkpoint's card says of the tasks."""

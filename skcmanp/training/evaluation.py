@@ -37,13 +37,15 @@ def has_joint_head(model: nn.Module) -> TypeGuard[CMANP]:
     return isinstance(model, CMANP) and model.correlations is not None
 
 
-def predict_jointly(model: CMANP, *inputs: Tensor) -> tuple[Normal, MultivariateNormal]:
+def predict_jointly(
+    model: CMANP, x: Tensor, y: Tensor, x_target: Tensor, hints: Tensor | None = None, covariance: Tensor | None = None
+) -> tuple[Normal, MultivariateNormal]:
     """Predictive distributions of every target by itself, (B, M, dy), and of all together, (B, dy) events of M.
 
-    `inputs` are those of the model, of which ``x_target`` is the third.
+    Arguments are those of a `TaskBatch`.
     """
-    x, y, x_target, *reference = inputs
-    mean, covariance = model.joint(x_target, *model.condition(x, y, *reference))
+    memory, count = model.condition(x, y, reads=hints is None)
+    mean, covariance = model.joint(x_target, memory, count, hints, covariance)
     std = covariance.diagonal(dim1=2, dim2=3).sqrt().mT
     marginals = Normal(mean, std.to(mean.dtype), validate_args=False)
     return marginals, MultivariateNormal(mean.mT.double(), covariance, validate_args=False)
@@ -82,7 +84,7 @@ def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_
     for i in range(n_batches):
         batch = tasks.sample(batch_size, task_generator(EVALUATION_STEP + i)).to(device)
         if has_joint_head(model):
-            distribution, joint = predict_jointly(model, *batch.inputs)
+            distribution, joint = predict_jointly(model, *batch.jointly)
             jointly.append(joint_log_likelihood(joint, batch.y_target).mean().item())
         else:
             distribution = model(*batch.inputs)

@@ -177,13 +177,14 @@ class _Objective(nn.Module):
         self.model = model
         self.autocast = precision == "bfloat16"
 
-    def forward(self, y_target: Tensor, *inputs: Tensor) -> Tensor:
+    def forward(self, batch: TaskBatch) -> Tensor:
+        y_target = batch.y_target
         with torch.autocast(y_target.device.type, torch.bfloat16, enabled=self.autocast):
             if has_joint_head(self.model):
-                marginals, joint = predict_jointly(self.model, *inputs)
+                marginals, joint = predict_jointly(self.model, *batch.jointly)
                 both = log_likelihood(marginals, y_target) + joint_log_likelihood(joint, y_target).to(y_target.dtype)
                 return -both.mean() / 2
-            return -log_likelihood(self.model(*inputs), y_target).mean()
+            return -log_likelihood(self.model(*batch.inputs), y_target).mean()
 
 
 class _Run:
@@ -232,7 +233,7 @@ class _Run:
         losses = []
         for part in parts:
             part = part.to(self.device)
-            part_loss: Tensor = self.objective(part.y_target, *part.inputs) / len(parts)
+            part_loss: Tensor = self.objective(part) / len(parts)
             part_loss.backward()
             losses.append(part_loss.detach())
         self.workers.average_gradients(self.model.parameters())
