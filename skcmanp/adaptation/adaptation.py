@@ -20,7 +20,7 @@ from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO, missed_scale
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import Rows, sample_rows
 from skcmanp.adaptation.sparse_process import fit_sparse_process
-from skcmanp.adaptation.trend import PRIOR_SLOPE, Trend
+from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
 from skcmanp.adaptation.waves import RandomWaves
 
 # Inducing points carry at most this share of a function's variance: a stream goes on to where there are none.
@@ -76,6 +76,11 @@ class Basis:
         """Of rows that are read. What features miss acts as noise there, but by a bounded factor, (..., N)."""
         ratio = self.ratio.clamp(max=MAX_WEIGHT_RATIO).unsqueeze(-1)
         return 1 / (1 + ratio.square() * missed)
+
+    def read_weight(self, a: Tensor) -> Tensor:
+        """Sum of all weights of the rows that sums (B, F, F) are of, which is that of a constant feature, (B,)."""
+        constant = self.parts[0].n_features - 1  # the trend's
+        return a[..., constant, constant] / PRIOR_CONSTANT**2
 
     def noise(self, x: Tensor) -> Tensor:
         """Variance of the noise relative to its mean, (..., N, d) -> (..., N)."""

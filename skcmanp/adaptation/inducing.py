@@ -12,15 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Part
+from skcmanp.adaptation.rows import project
 from skcmanp.kernels import matern52
 
 # A row whose value the inducing points leave less variance than this adds nothing but rounding errors.
 MIN_RESIDUAL = 1e-5
 
 _JITTER = 1e-8
+
+# Places per unit of a row's projection, whose rows share random numbers.
+_PLACES = 64.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +72,13 @@ class InducingPoints(Part):
 
 
 def choose_points(x: Array, n_points: int) -> Array:
-    """Rows that represent all, by pivoted Cholesky factorisation, the most telling first.
+    """Rows that represent all, by randomly pivoted Cholesky factorisation.
 
-    Every next row is the one where the process has the largest variance given
-    its values at those before. Fine and Scheinberg, "Efficient SVM training
-    using low-rank kernel representations" (2001), section 4. Unlike random
-    pivots, these hardly change when rows do by rounding.
+    Every next row is drawn in proportion to the variance that the process has
+    there, given its values at those before. Chen, Epperly, Tropp and Webber,
+    "Randomly pivoted Cholesky" (2023), algorithm 2.1. The random numbers belong
+    to places, not to rows in an order, so that rows that change by rounding are
+    drawn again.
 
     Parameters
     ----------
@@ -94,16 +100,29 @@ def choose_points(x: Array, n_points: int) -> Array:
     >>> len(choose_points(x, 50))  # different rows
     9
     """
+    place = np.floor(_PLACES * project(np.arcsinh(x))).astype(np.int64).astype(np.uint64)
     residual = np.ones(len(x))
     factor = np.zeros((n_points, len(x)))
     chosen: list[int] = []
     for k in range(n_points):
-        i = int(residual.argmax())
-        if residual[i] <= MIN_RESIDUAL:
+        # The largest of residual / exponential is a draw in proportion to the residuals.
+        i = int((residual / -np.log(_uniform(place, k))).argmax())
+        if residual[i] == 0:
             break
         row = matern52(x[i : i + 1], x)[0] - factor[:k, i] @ factor[:k]
         factor[k] = row / np.sqrt(residual[i])
         residual -= np.square(factor[k])
         residual[i] = 0.0
+        residual[residual <= MIN_RESIDUAL] = 0.0
         chosen.append(i)
     return x[chosen]
+
+
+def _uniform(place: NDArray[np.uint64], draw: int) -> Array:
+    """Pseudorandom numbers between 0 and 1 of places, (n,), by the finaliser of MurmurHash3."""
+    key = place * np.uint64(0x9E3779B97F4A7C15) + np.uint64((draw + 1) * 0xD1B54A32D192ED03 % 2**64)
+    for shift, multiplier in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
+        key ^= key >> np.uint64(shift)
+        key *= np.uint64(multiplier)
+    key ^= key >> np.uint64(33)
+    return (key >> np.uint64(11)) * 2.0**-53 + 2.0**-54

@@ -59,10 +59,15 @@ def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]]) -> Rows:
     return Rows(_rounded(x), _rounded(y), weight)
 
 
+def project(values: Array) -> Array:
+    """A number for every row that tells different ones apart and changes little with them, (n, k) -> (n,)."""
+    return values @ np.random.default_rng(0).uniform(0.5, 1.5, values.shape[1])
+
+
 def _chosen(x: Array, y: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Different rows, those of the smallest pseudorandom numbers."""
     values = np.arcsinh(np.column_stack([x, y]))
-    projection = values @ np.random.default_rng(0).uniform(0.5, 1.5, values.shape[1])
+    projection = project(values)
     order = np.argsort(projection, kind="stable")  # equal rows are neighbours
     x, y, weight, values, projection = (array[order] for array in (x, y, weight, values, projection))
     is_new = np.r_[True, np.abs(np.diff(values, axis=0)).max(axis=1) > _SAME]

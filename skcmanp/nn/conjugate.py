@@ -148,6 +148,8 @@ class ConjugateMemory(nn.Module):
         basis : Basis, optional
             Of an adaptation.
         """
+        if basis is not None:
+            count = basis.read_weight(sums.a)  # without what was taken off rows that the features miss
         root, shrinkage, log_determinant = self._covariances(sums.a)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
         white = torch.einsum("bkfg,bkfn->bkgn", root, moments)  # (B, G, F, 2 dy)

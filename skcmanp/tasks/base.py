@@ -155,3 +155,17 @@ def noise_like(x: Tensor, p_heavy: float, p_varying: float, generator: torch.Gen
         scale = scale / scale.square().mean(1, keepdim=True).sqrt()
         noise = torch.where(varying, noise * scale, noise)
     return noise
+
+
+def standardize(batch: TaskBatch, n_reference: int) -> TaskBatch:
+    """Centre and scale as the estimator does, by the first `n_reference` context rows."""
+
+    def by(reference: Tensor, values: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        centre = reference.mean(1, keepdim=True)
+        scale = reference.std(1, keepdim=True, correction=0)
+        scale = torch.where(scale > 1e-6, scale, torch.ones_like(scale))
+        return (values[0] - centre) / scale, (values[1] - centre) / scale
+
+    x, x_target = by(batch.x[:, :n_reference], (batch.x, batch.x_target))
+    y, y_target = by(batch.y[:, :n_reference], (batch.y, batch.y_target))
+    return TaskBatch(x, y, x_target, y_target)
