@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skcmanp.checkpoints import Checkpoint, get_network
 from skcmanp.progress import progress_bar
 from skcmanp.scaling import Scaling, row_chunks
-from skcmanp.summary import Summary
+from skcmanp.state.summary import Summary
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"early", "effects", "files", "images", "points", "progress", "validation", "summary", "nn.config"},
-    {"relevance"},
+    {"effects", "files", "images", "points", "progress", "validation", "state.softmax", "state.sums", "nn.config"},
+    {"adaptation", "adaptation.first_rows", "relevance", "state.summary"},
     {"process"},
     {"scaling", "metrics.gaussian"},
     {"metrics.scorers"},
@@ -24,7 +24,8 @@ LAYERS = [
     {"inspection.base"},
     {"inspection.intervals", "inspection.calibration", "inspection.stream"},
     {"inspection"},
-    {"context", "devices"},
+    {"state.context", "devices"},
+    {"state"},
     {"nn.attention", "nn.embedding"},
     {"nn.features", "nn.heads"},
     {"nn.conjugate"},
@@ -34,6 +35,7 @@ LAYERS = [
     {"inference"},
     {"checkpoints"},
     {"parallel", "joint"},
+    {"predictor"},
     {"regressor"},
     {"tasks.base"},
     {"tasks.kernels", "tasks.celeba", "tasks.emnist", "tasks.kept"},
