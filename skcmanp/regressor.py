@@ -15,17 +15,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.devices import DTYPES, resolve_device
 from skcmanp.inference import Network
-from skcmanp.nn.config import CMANPConfig
+from skcmanp.learner import LEARNING, Learner
 from skcmanp.nn.model import CMANP
-from skcmanp.parallel import Reader
 from skcmanp.predictor import Predictor
-from skcmanp.scaling import Scaling
 from skcmanp.state.context import ContextState
-from skcmanp.state.summary import Summary
 from skcmanp.validation import Rows, check_rows, restored_on_error
 
 Array = NDArray[np.float64]
@@ -206,7 +202,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         with restored_on_error(self):
             rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
-            self.context_ = self._read(self._adapted_to(rows, y_is_1d), rows)
+            self.context_ = self._learner(y_is_1d).fit(rows)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -236,18 +232,12 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             As `fit`, and if the shapes differ from the first call's.
         """
         with restored_on_error(self):
-            first = not hasattr(self, "context_")
-            rows, y_is_1d = self._validate_rows(X, y, sample_weight, first)
-            if not first:
-                first_rows, y_is_1d = self.context_.first_rows, self.context_.y_is_1d
-            elif self._adapts_to_rows():
-                first_rows = FirstRows.none(self.n_features_in_, rows.y.shape[1])
+            if hasattr(self, "context_"):
+                rows, _ = self._validate_rows(X, y, sample_weight)
+                self.context_ = self._learner(self.context_.y_is_1d).partial_fit(self.context_, rows)
             else:
-                first_rows, self.context_ = None, self._adapted_to(rows, y_is_1d)
-            if first_rows is None:
-                self.context_ = self._read(self.context_, rows)
-            else:
-                self.context_ = self._read_first(first_rows, rows, y_is_1d)
+                rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
+                self.context_ = self._learner(y_is_1d).begin(rows)
         return self
 
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -273,8 +263,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows, _ = self._validate_rows(X, y, sample_weight)
-        eps = torch.finfo(DTYPES[self.dtype]).eps
-        self.context_ = self.context_.subtract(self._summary(self.context_, rows), eps)
+        summary = self._learner(self.context_.y_is_1d).summary(self.context_, rows)
+        self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
         return self
 
     def merge(self, other: CMANPRegressor | ContextState, *others: CMANPRegressor | ContextState) -> Self:
@@ -341,68 +331,15 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool = False
     ) -> tuple[Rows, bool]:
         """Checked rows, and whether y has one dimension; `first` ones choose the checkpoint."""
-        rows, y_is_1d = check_rows(self, X, y, sample_weight, reset=first)
-        n_outputs = rows.y.shape[1]
+        rows, y_is_1d = check_rows(self, X, y, sample_weight, n_outputs=None if first else self.n_outputs_)
         if first:
             self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_, self.memory_features)
-            check_table(self.checkpoint_, self._network().config, self.n_features_in_, n_outputs)
-        elif n_outputs != self.n_outputs_:
-            raise ValueError(
-                f"y has {n_outputs} targets, but {type(self).__name__} is expecting {self.n_outputs_} as at the first "
-                "call; use fit to start anew."
-            )
+            check_table(self.checkpoint_, self._network().config, self.n_features_in_, rows.y.shape[1])
         return rows, y_is_1d
 
-    def _read(self, state: ContextState, rows: Rows, first_rows: FirstRows | None = None) -> ContextState:
-        """The state after reading further rows, `first_rows` of the stream kept."""
-        return state.absorb(self._summary(state, rows), first_rows)
-
-    def _read_first(self, before: FirstRows, rows: Rows, y_is_1d: bool) -> ContextState:
-        """The state after reading further rows of a stream that began with those of `before`."""
-        first_rows, rest = before.extended(rows)
-        if first_rows.n_fitted == before.n_fitted:
-            return self._read(self.context_, rows, first_rows)
-        adapted = self._adapted_to(first_rows.fitted, y_is_1d)
-        if first_rows.are_enough:
-            return self._read(self._read(adapted, first_rows.rows), rest)
-        return self._read(adapted, first_rows.rows, first_rows)
-
-    def _summary(self, state: ContextState, rows: Rows) -> Summary:
-        """Statistics of rows as the state's adaptation has them read."""
-        device, dtype = resolve_device(self.device), DTYPES[self.dtype]
-        reader = Reader(self.checkpoint_, device, dtype, state.adaptation, self.chunk_size)
-        return reader.read_parallel(*rows, self.n_jobs, progress=bool(self.verbose))
-
-    def _adapted_to(self, rows: Rows, y_is_1d: bool) -> ContextState:
-        """The state of no rows, with what these fix."""
-        network = self._network()
-        adaptation = Scaling.fit(
-            *rows,
-            standardize=self.standardize,
-            x_bounds=self.x_bounds,
-            y_bounds=self.y_bounds,
-            relevance=self._relevance(network.config),
-            n_points=network.config.n_points(self.n_features_in_),
-        )
+    def _learner(self, y_is_1d: bool) -> Learner:
         names = tuple(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None
-        summary = network.empty_summary(rows.y.shape[1])
-        return ContextState(self.checkpoint_.name, self.checkpoint_.identity, adaptation, summary, names, y_is_1d)
-
-    def _adapts_to_rows(self) -> bool:
-        """Whether the first data fix anything that is not declared."""
-        return self.adapt is True or (self.standardize and (self.x_bounds is None or self.y_bounds is None))
-
-    def _relevance(self, config: CMANPConfig) -> str:
-        """How `Scaling.fit` is to find length-scales."""
-        if not config.relevance:
-            if self.adapt is True:
-                raise ValueError(
-                    f"adapt=True: checkpoint {self.checkpoint_.name!r} was not trained on features in units of their "
-                    "length-scales; leave adapt='auto', or choose another checkpoint."
-                )
-            return "none"
-        undeclared = self.standardize and self.x_bounds is None and self.y_bounds is None
-        return "fit" if (undeclared if self.adapt == "auto" else self.adapt) else "default"
+        return Learner(self.checkpoint_, names, y_is_1d, **{name: getattr(self, name) for name in LEARNING})
 
     def _adopt(self, state: ContextState) -> None:
         """Become, unfitted, an estimator that has read what `state` has."""
@@ -412,7 +349,7 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.n_features_in_ = state.n_features
         if state.feature_names is not None:
             self.feature_names_in_ = np.array(state.feature_names, dtype=object)
-        self.context_ = state if self._adapts_to_rows() else replace(state, first_rows=None)
+        self.context_ = state if self._learner(state.y_is_1d).adapts_to_rows else replace(state, first_rows=None)
 
     def _network(self, or_cpu: bool = False) -> Network:
         return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=or_cpu), DTYPES[self.dtype])

@@ -34,16 +34,23 @@ class Rows(NamedTuple):
 
 
 def check_rows(
-    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_outputs: int | None
 ) -> tuple[Rows, bool]:
     """Validated rows, and whether y has one dimension.
 
-    With `reset` they are the first of the estimator, whose number and names of
-    features are set; without, they have to be like those.
+    Without `n_outputs` they are the estimator's first, and set its number and
+    names of features; with, they have to be like those.
     """
-    rows, targets = validate_data(estimator, X, y, reset=reset, multi_output=True, y_numeric=True, dtype="numeric")
+    first = n_outputs is None
+    rows, targets = validate_data(estimator, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
     weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
-    return Rows(rows, targets.reshape(len(targets), -1), weight), targets.ndim == 1
+    columns = targets.reshape(len(targets), -1)
+    if not first and columns.shape[1] != n_outputs:
+        raise ValueError(
+            f"y has {columns.shape[1]} targets, but {type(estimator).__name__} is expecting {n_outputs} as at the "
+            "first call; use fit to start anew."
+        )
+    return Rows(rows, columns, weight), targets.ndim == 1
 
 
 def check_weight(sample_weight: ArrayLike, n_rows: int) -> Array:

@@ -301,9 +301,9 @@ def test_rows_of_a_call_that_fails_are_not_kept(monkeypatch):
     def fail(*args, **kwargs):
         raise MemoryError
 
-    for size in (10, 60):  # with the scaling as it is, and with a new one
+    for size in (3, 60):  # with the adaptation as it is, and with a new one
         with monkeypatch.context() as patch:
-            patch.setattr("skcmanp.regressor.Reader.read_parallel", fail)
+            patch.setattr("skcmanp.learner.Reader.read_parallel", fail)
             with pytest.raises(MemoryError):
                 reg.partial_fit(X[60 : 60 + size], y[60 : 60 + size])
         assert vars(reg) == before

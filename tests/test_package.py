@@ -35,7 +35,7 @@ LAYERS = [
     {"inference"},
     {"checkpoints"},
     {"parallel", "joint"},
-    {"predictor"},
+    {"learner", "predictor"},
     {"regressor"},
     {"tasks.base"},
     {"tasks.kernels", "tasks.celeba", "tasks.emnist", "tasks.kept"},
@@ -77,7 +77,7 @@ def test_imports_go_down_the_layers(name, path):
 @pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_modules_are_short_and_documented(name, path):
     source = path.read_text()
-    limit = 520 if name == "regressor" else 400  # the estimator's docstrings are half of it
+    limit = 450 if name == "regressor" else 400  # the estimator's docstrings are half of it
     assert len(source.splitlines()) <= limit
     assert ast.get_docstring(ast.parse(source))
 
