@@ -18,7 +18,7 @@ from _streams import STREAMS, load
 from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor
-from skcmanp.early import ENOUGH
+from skcmanp.adaptation.first_rows import ENOUGH
 from skcmanp.streaming import prequential
 
 FIRST, CHUNK, LATE_CHUNK, END = 10, 10, 100, 5000

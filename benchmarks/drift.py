@@ -15,9 +15,9 @@ from _report import write
 from tqdm import tqdm
 
 from skcmanp.checkpoints import get_network, resolve_checkpoint
-from skcmanp.context import ContextState
 from skcmanp.scaling import Scaling
-from skcmanp.summary import RunningSoftmax
+from skcmanp.state.context import ContextState
+from skcmanp.state.softmax import RunningSoftmax
 
 
 def single(softmax: RunningSoftmax) -> RunningSoftmax:

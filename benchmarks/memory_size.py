@@ -34,7 +34,7 @@ def measure(regressor: CMANPRegressor, X: np.ndarray, y: np.ndarray, splits: lis
         "nll": float(np.mean(nll)),
         "nll se": standard_error(np.array(nll)),
         "rmse": float(np.mean(rmse)),
-        "points": len(regressor.context_.scaling.points),
+        "points": len(regressor.context_.adaptation.points),
         "state bytes": regressor.context_.nbytes,
         "seconds to fit": float(np.median(seconds)),
     }

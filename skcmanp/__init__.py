@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skcmanp.checkpoints import load_checkpoint, save_checkpoint, shipped_checkpoints
-    from skcmanp.context import ContextState
     from skcmanp.nn.config import CMANPConfig
     from skcmanp.nn.model import CMANP
     from skcmanp.regressor import CMANPRegressor
+    from skcmanp.state.context import ContextState
     from skcmanp.training import TrainingOptions, meta_train
 
 __version__ = "0.1.0"
@@ -38,7 +38,7 @@ _MODULES = {
     "CMANP": "nn.model",
     "CMANPConfig": "nn.config",
     "CMANPRegressor": "regressor",
-    "ContextState": "context",
+    "ContextState": "state.context",
     "TrainingOptions": "training",
     "load_checkpoint": "checkpoints",
     "meta_train": "training",

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skcmanp.adaptation import Adaptation, Basis
-from skcmanp.context import ContextState
 from skcmanp.nn.conjugate import Sums
 from skcmanp.nn.model import CMANP, Memory
-from skcmanp.summary import RunningSoftmax, RunningSums, Summary
+from skcmanp.state.context import ContextState
+from skcmanp.state.softmax import RunningSoftmax
+from skcmanp.state.summary import Summary
+from skcmanp.state.sums import RunningSums
 
 Array = NDArray[np.float64]
 
@@ -126,7 +128,7 @@ class Network:
             running = state.summary.sums
             arrays = (running.matrix()[None], running.b, running.c, running.d)
             sums = Sums(*(torch.tensor(array, device=self.device) for array in arrays))
-        return self._model.latents_memory(attended, self._count(state), sums, self.basis(state.scaling))
+        return self._model.latents_memory(attended, self._count(state), sums, self.basis(state.adaptation))
 
     def _count(self, state: ContextState) -> Tensor:
         return torch.full((len(state.summary.softmax.m),), state.weight, device=self.device, dtype=self.dtype)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from skcmanp.context import ContextState
 from skcmanp.inference import Network
+from skcmanp.state.context import ContextState
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def draw(
     network: Network, state: ContextState, x: Array, n_samples: int, block_size: int, rng: np.random.RandomState
 ) -> Array:
     """Coherent draws of the targets of scaled rows, (m, d) -> (m, t, n_samples)."""
-    n_targets, dim_y = state.scaling.n_targets, network.config.dim_y
+    n_targets, dim_y = state.n_outputs, network.config.dim_y
     drawn: list[Array] = []
     for rows in _blocks(len(x), block_size):
         mean, covariance = network.predict_joint(state, x[rows])  # (b, t), (t, b, b); n_samples t of both later on
@@ -45,7 +45,7 @@ def draw(
             if len(drawn) == 1:
                 state = replace(state, summary=state.summary.repeat(n_samples))
             known = drawn[-1].reshape(len(mean), -1, dim_y, n_samples).swapaxes(2, 3).reshape(len(mean), -1)
-            state = state.absorb(network.read(x[rows], known, state.scaling))
+            state = state.absorb(network.read(x[rows], known, state.adaptation))
     return np.concatenate(drawn)
 
 
@@ -68,7 +68,7 @@ def log_density(network: Network, state: ContextState, x: Array, y: Array, block
             white = solve_triangular(factor, error, lower=True)
             total -= 0.5 * white @ white + np.log(factor.diagonal()).sum() + 0.5 * len(error) * math.log(2 * math.pi)
         if rows.stop < len(x):
-            state = state.absorb(network.read(x[rows], y[rows], state.scaling))
+            state = state.absorb(network.read(x[rows], y[rows], state.adaptation))
     return float(total)
 
 

@@ -11,11 +11,11 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
-from skcmanp.checkpoints import Checkpoint, get_network
-from skcmanp.progress import progress_bar
 from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.columns import row_chunks
-from skcmanp.summary import Summary
+from skcmanp.checkpoints import Checkpoint, get_network
+from skcmanp.progress import progress_bar
+from skcmanp.state.summary import Summary
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ class Reader(NamedTuple):
     checkpoint: Checkpoint
     device: torch.device
     dtype: torch.dtype
-    scaling: Adaptation
+    adaptation: Adaptation
     chunk_size: int
 
     def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Summary:
@@ -35,8 +35,8 @@ class Reader(NamedTuple):
         total: Summary | None = None
         with progress_bar(total=len(X), unit="row", show=progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
-                x_scaled, y_scaled = self.scaling.scale_x(x_chunk), self.scaling.scale_y(y_chunk)
-                chunk = network.read(x_scaled, y_scaled, self.scaling, w_chunk)
+                x_scaled, y_scaled = self.adaptation.scale_x(x_chunk), self.adaptation.scale_y(y_chunk)
+                chunk = network.read(x_scaled, y_scaled, self.adaptation, w_chunk)
                 total = chunk if total is None else total.combine(chunk)
                 bar.update(len(x_chunk))
         # A shard may have rows of weight zero alone.

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
-from skcmanp.context import ContextState
 from skcmanp.devices import DTYPES, resolve_device
-from skcmanp.early import EarlyRows
 from skcmanp.inference import Network
-from skcmanp.joint import BLOCK_SIZE, draw, log_density
-from skcmanp.nn.config import CMANPConfig
+from skcmanp.learner import LEARNING, Learner
 from skcmanp.nn.model import CMANP
-from skcmanp.parallel import Reader
-from skcmanp.adaptation import Adaptation
-from skcmanp.summary import Summary
-from skcmanp.validation import check_weight, restored_on_error
+from skcmanp.predictor import Predictor
+from skcmanp.state.context import ContextState
+from skcmanp.validation import Rows, check_rows, restored_on_error
 
 Array = NDArray[np.float64]
 
@@ -130,11 +126,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     context_: ContextState
     checkpoint_: Checkpoint
-    n_outputs_: int
     n_features_in_: int
     feature_names_in_: NDArray
-    _y_is_1d: bool
-    _early: EarlyRows | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "checkpoint": [str, os.PathLike, CMANP],
@@ -187,14 +180,15 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Forget everything, fix the scaling by these rows, and read them.
+        """Forget everything, adapt to these rows, and read them.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative. An integer weight equals repetition, 0 removal.
+            Non-negative. An integer weight equals repetition, 0 removal. Others
+            are at least 1e-100, and add up to 1e11 at most.
 
         Returns
         -------
@@ -207,25 +201,26 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             checkpoint knows. The estimator stays as it was.
         """
         with restored_on_error(self):
-            self._absorb(X, y, sample_weight, first=True)
-            self._early = None
+            rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
+            self.context_ = self._learner(y_is_1d).fit(rows)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Read more rows, at constant cost per row.
+        """Read more rows of a stream, at constant cost per row.
 
-        What the first data fix is fitted anew whenever they have doubled, until
-        there are 1,000 rows, which are kept as long. From then on, after `fit`,
-        `merge` or `forget`, and with declared bounds it is frozen. Let the first
-        rows be typical of what follows.
+        What the first data fix is fitted to the first 1, 2, 4, ..., 512 and 1,000
+        rows as soon as these are there, however the stream is cut into chunks;
+        the rows are kept as long. From then on, after `fit`, `merge` or `forget`,
+        and with declared bounds it is frozen. Let the first rows be typical of
+        what follows.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative. An integer weight equals repetition, 0 removal.
+            As in `fit`. Rows of weight 0 do not count.
 
         Returns
         -------
@@ -237,7 +232,13 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             As `fit`, and if the shapes differ from the first call's.
         """
         with restored_on_error(self):
-            return self._absorb(X, y, sample_weight, first=not hasattr(self, "context_"))
+            if hasattr(self, "context_"):
+                rows, _ = self._validate_rows(X, y, sample_weight)
+                self.context_ = self._learner(self.context_.y_is_1d).partial_fit(self.context_, rows)
+            else:
+                rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
+                self.context_ = self._learner(y_is_1d).begin(rows)
+        return self
 
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows that were read earlier, as if they never had been.
@@ -261,19 +262,21 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             A float64 network can forget far more than a float32 one.
         """
         check_is_fitted(self)
-        summary, _ = self._read(*self._validate_rows(X, y, sample_weight, first=False), self.context_.scaling)
+        rows, _ = self._validate_rows(X, y, sample_weight)
+        summary = self._learner(self.context_.y_is_1d).summary(self.context_, rows)
         self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
-        self._early = None
         return self
 
-    def merge(self, other: CMANPRegressor | ContextState) -> Self:
-        """Absorb what another estimator has read.
+    def merge(self, other: CMANPRegressor | ContextState, *others: CMANPRegressor | ContextState) -> Self:
+        """Absorb what others have read; all of them, or none if one cannot be merged.
 
         Parameters
         ----------
-        other : CMANPRegressor or ContextState
-            With the same checkpoint and scaling. An unfitted estimator that
-            merges a state adopts its checkpoint and scaling.
+        other, *others : CMANPRegressor or ContextState
+            Of the same checkpoint, columns, shape of y and scaling. An unfitted
+            estimator first adopts what the first of them is, its names of
+            features included; if it is the only one, then also the first rows
+            of its stream, which goes on as it would have.
 
         Returns
         -------
@@ -282,28 +285,15 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the checkpoints, shapes or scalings differ.
+            If the checkpoints, columns, shapes or scalings differ. Where only
+            one has names of features, it is a warning.
         """
-        if isinstance(other, CMANPRegressor):
-            check_is_fitted(other)
-            state, source = other.context_, other
-        elif isinstance(other, ContextState):
-            state, source = other, None
-        else:
-            raise TypeError(f"other must be a CMANPRegressor or a ContextState, not {type(other).__name__}.")
-        if hasattr(self, "context_"):
-            self.context_ = self.context_.merge(state)
-            self._early = None
-            return self
-        checkpoint = resolve_checkpoint(self.checkpoint, state.scaling.n_features, self.memory_features)
-        state.check_checkpoint(checkpoint.name, checkpoint.identity)
-        self.checkpoint_ = checkpoint
-        self.n_features_in_ = state.scaling.n_features
-        self.n_outputs_ = state.scaling.n_targets
-        self._y_is_1d = self.n_outputs_ == 1 if source is None else source._y_is_1d
-        if source is not None and hasattr(source, "feature_names_in_"):
-            self.feature_names_in_ = source.feature_names_in_
-        self.context_ = state
+        states = [_state(each) for each in (other, *others)]
+        with restored_on_error(self):
+            if not hasattr(self, "context_"):
+                self._adopt(states.pop(0))
+            if states:
+                self.context_ = self.context_.merge(*states)
         return self
 
     def decay(self, gamma: float) -> Self:
@@ -327,85 +317,42 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma={gamma!r} must be between 0 and 1.")
         self.context_ = self.context_.decay(float(gamma))
-        self._early = None if self._early is None else self._early.decayed(float(gamma))
         return self
 
     @property
     def n_samples_seen_(self) -> int:
         return self.context_.n_rows
 
-    def _absorb(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool) -> Self:
-        rows = self._validate_rows(X, y, sample_weight, first)
-        early = self._early
-        if first:
-            early = EarlyRows(*rows)
-        elif early is not None:
-            early = early.extended(*rows)
-        if early is not None and early.is_due:
-            summary, scaling = self._read(early.X, early.y, early.weight, None)
-            self.context_ = ContextState(self.checkpoint_.name, self.checkpoint_.identity, scaling, summary)
-            early = early.fitted() if self._scaled_by_rows() else None
-        else:
-            summary, _ = self._read(*rows, self.context_.scaling)
-            self.context_ = self.context_.absorb(summary)
-        self._early = early
-        return self
-
-    def _scaled_by_rows(self) -> bool:
-        """Whether the first data fix anything that is not declared."""
-        return self.adapt is True or (self.standardize and (self.x_bounds is None or self.y_bounds is None))
-
-    def _read(self, X: NDArray, y: NDArray, weight: Array | None, scaling: Adaptation | None) -> tuple[Summary, Adaptation]:
-        """Statistics of validated rows; scaled by their own moments if `scaling` is None."""
-        device = resolve_device(self.device)
-        if scaling is None:
-            config = get_network(self.checkpoint_, device, DTYPES[self.dtype]).config
-            scaling = Adaptation.fit(
-                X,
-                y,
-                weight,
-                standardize=self.standardize,
-                x_bounds=self.x_bounds,
-                y_bounds=self.y_bounds,
-                how=self._how(config),
-                memory_features=config.adapted_features,
-            )
-        reader = Reader(self.checkpoint_, device, DTYPES[self.dtype], scaling, self.chunk_size)
-        return reader.read_parallel(X, y, weight, self.n_jobs, progress=bool(self.verbose)), scaling
-
-    def _how(self, config: CMANPConfig) -> str:
-        """How `Adaptation.fit` is to find length-scales."""
-        if not config.relevance:
-            if self.adapt is True:
-                raise ValueError(
-                    f"adapt=True: checkpoint {self.checkpoint_.name!r} was not trained on features in units of their "
-                    "length-scales; leave adapt='auto', or choose another checkpoint."
-                )
-            return "none"
-        undeclared = self.standardize and self.x_bounds is None and self.y_bounds is None
-        return "fit" if (undeclared if self.adapt == "auto" else self.adapt) else "default"
+    @property
+    def n_outputs_(self) -> int:
+        return self.context_.n_outputs
 
     def _validate_rows(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool
-    ) -> tuple[NDArray, NDArray, Array | None]:
-        """Checked rows: X (n, d) and y (n, t) as given, weights float64 or None."""
-        rows, targets = validate_data(self, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
-        weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
-        columns = targets.reshape(len(targets), -1)
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, first: bool = False
+    ) -> tuple[Rows, bool]:
+        """Checked rows, and whether y has one dimension; `first` ones choose the checkpoint."""
+        rows, y_is_1d = check_rows(self, X, y, sample_weight, n_outputs=None if first else self.n_outputs_)
         if first:
-            self._y_is_1d, self.n_outputs_ = targets.ndim == 1, columns.shape[1]
-            self._choose_checkpoint()
-        elif columns.shape[1] != self.n_outputs_:
-            raise ValueError(
-                f"y has {columns.shape[1]} targets, but {type(self).__name__} is expecting {self.n_outputs_} as at the "
-                "first call; use fit to start anew."
-            )
-        return rows, columns, weight
+            self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_, self.memory_features)
+            check_table(self.checkpoint_, self._network().config, self.n_features_in_, rows.y.shape[1])
+        return rows, y_is_1d
 
-    def _choose_checkpoint(self) -> None:
-        self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_, self.memory_features)
-        config = get_network(self.checkpoint_, resolve_device(self.device), DTYPES[self.dtype]).config
-        check_table(self.checkpoint_, config, self.n_features_in_, self.n_outputs_)
+    def _learner(self, y_is_1d: bool) -> Learner:
+        names = tuple(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None
+        return Learner(self.checkpoint_, names, y_is_1d, **{name: getattr(self, name) for name in LEARNING})
+
+    def _adopt(self, state: ContextState) -> None:
+        """Become, unfitted, an estimator that has read what `state` has."""
+        state.check_possible()
+        self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.n_features, self.memory_features)
+        state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
+        self.n_features_in_ = state.n_features
+        if state.feature_names is not None:
+            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
+        self.context_ = state if self._learner(state.y_is_1d).adapts_to_rows else replace(state, first_rows=None)
+
+    def _network(self, or_cpu: bool = False) -> Network:
+        return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=or_cpu), DTYPES[self.dtype])
 
     # ------------------------------------------------------------------ predicting
 
@@ -437,18 +384,13 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         if return_std and return_cov:
             raise ValueError("return_std=True and return_cov=True: ask for one of them; the covariance has both.")
-        check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, dtype="numeric")
-        if return_cov:
-            network, scaling = self._network(), self.context_.scaling
-            mean, covariance = network.predict_joint(self.context_, scaling.scale_x(rows))
-            mean = mean * scaling.targets.scale + scaling.targets.centre
-            covariance = np.moveaxis(covariance, 0, -1) * np.square(scaling.targets.scale)
-            return (mean[:, 0], covariance[..., 0]) if self._y_is_1d else (mean, covariance)
-        mean, std = (array[:, 0] if self._y_is_1d else array for array in self._predict_rows(rows))
-        return (mean, std) if return_std else mean
+        predictor, rows = self._predictor(), validate_data(self, X, reset=False, dtype="numeric")
+        mean, spread = predictor.predict_joint(rows) if return_cov else predictor.predict(rows)
+        if predictor.state.y_is_1d:
+            mean, spread = mean[:, 0], spread[..., 0]
+        return (mean, spread) if return_std or return_cov else mean
 
-    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = 0) -> Array:
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw targets of rows from the joint predictive distribution, noise included.
 
         Draws are coherent, as sample paths are; see `target_block_size`.
@@ -458,20 +400,18 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X : array-like of shape (n_samples_X, n_features)
         n_samples : int, default=1
             Number of draws per row.
-        random_state : int, RandomState instance or None, default=0
-            None means the estimator's own `random_state`.
+        random_state : int, RandomState instance or None, default=None
+            None means the estimator's own `random_state`; if that is None too,
+            every call draws anew.
 
         Returns
         -------
         y : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
         """
-        check_is_fitted(self)
-        rows, scaling = validate_data(self, X, reset=False, dtype="numeric"), self.context_.scaling
+        predictor, rows = self._predictor(), validate_data(self, X, reset=False, dtype="numeric")
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        x = scaling.scale_x(rows)
-        drawn = draw(self._network(), self.context_, x, n_samples, self._block_size(), rng)  # (m, t, n)
-        drawn = drawn * scaling.targets.scale[:, None] + scaling.targets.centre[:, None]
-        return drawn[:, 0] if self._y_is_1d else drawn
+        drawn = predictor.draw(rows, n_samples, rng)
+        return drawn[:, 0] if predictor.state.y_is_1d else drawn
 
     def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Any:
         """Log density of targets under the predictive distribution.
@@ -489,28 +429,19 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         log_prob : ndarray of shape (n_samples,), or float if `joint`
             In nats and y's own units, summed over outputs.
         """
+        predictor, (rows, _) = self._predictor(), self._validate_rows(X, y, None)
+        return predictor.joint_log_density(rows.X, rows.y) if joint else predictor.log_density(rows.X, rows.y)
+
+    def _predictor(self) -> Predictor:
         check_is_fitted(self)
-        rows, targets, _ = self._validate_rows(X, y, None, first=False)
-        if joint:
-            scaling = self.context_.scaling
-            scaled = scaling.scale_x(rows), scaling.scale_y(targets)
-            density = log_density(self._network(), self.context_, *scaled, self._block_size())
-            return density - len(rows) * float(np.log(scaling.targets.scale).sum())
-        return norm.logpdf(targets, *self._predict_rows(rows)).sum(axis=1)
+        return Predictor(self._network(or_cpu=True), self.context_, self.chunk_size, self.target_block_size)
 
-    def _network(self) -> Network:
-        return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=True), DTYPES[self.dtype])
 
-    def _block_size(self) -> int:
-        return BLOCK_SIZE if self.target_block_size is None else self.target_block_size
-
-    def _predict_rows(self, rows: NDArray) -> tuple[Array, Array]:
-        """Mean and standard deviation of validated rows in y's units, (m, t) each."""
-        network, scaling = self._network(), self.context_.scaling
-        means, stds = [], []
-        for start in range(0, len(rows), self.chunk_size):
-            chunk = rows[start : start + self.chunk_size]
-            mean, std = scaling.unscale_y(*network.predict(self.context_, scaling.scale_x(chunk)))
-            means.append(mean)
-            stds.append(std)
-        return np.concatenate(means), np.concatenate(stds)
+def _state(source: CMANPRegressor | ContextState) -> ContextState:
+    """What an estimator, or a state itself, has read."""
+    if isinstance(source, ContextState):
+        return source
+    if not isinstance(source, CMANPRegressor):
+        raise TypeError(f"other must be a CMANPRegressor or a ContextState, not {type(source).__name__}.")
+    check_is_fitted(source)
+    return source.context_

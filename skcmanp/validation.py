@@ -1,17 +1,64 @@
-"""Checks of weights, and what a failed call leaves behind."""
+"""Checks of rows and weights, and what a failed call leaves behind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+Array = NDArray[np.float64]
+
+# Rows that weigh less are as good as absent, and products of their weights stay within float64.
+MIN_WEIGHT = 1e-100
+
+# The memory adds rows up: of more, float64's rounding errors would outweigh what is known without any.
+MAX_TOTAL_WEIGHT = 1e11
 
 
-def check_weight(sample_weight: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    """Validated row weights, (n_rows,): finite, at least 0, not all 0."""
+class Rows(NamedTuple):
+    """Checked rows: X (n, d) and y (n, t) in the dtypes that they were given in, and weights (n,), float64, or None."""
+
+    X: NDArray
+    y: NDArray
+    weight: Array | None = None
+
+    def after(self, start: int) -> Rows:
+        """Without the first `start` rows."""
+        return Rows(self.X[start:], self.y[start:], None if self.weight is None else self.weight[start:])
+
+
+def check_rows(
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_outputs: int | None
+) -> tuple[Rows, bool]:
+    """Validated rows, and whether y has one dimension.
+
+    Without `n_outputs` they are the estimator's first, and set its number and
+    names of features; with, they have to be like those.
+    """
+    first = n_outputs is None
+    rows, targets = validate_data(estimator, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
+    weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
+    columns = targets.reshape(len(targets), -1)
+    if not first and columns.shape[1] != n_outputs:
+        raise ValueError(
+            f"y has {columns.shape[1]} targets, but {type(estimator).__name__} is expecting {n_outputs} as at the "
+            "first call; use fit to start anew."
+        )
+    return Rows(rows, columns, weight), targets.ndim == 1
+
+
+def check_weight(sample_weight: ArrayLike, n_rows: int) -> Array:
+    """Validated row weights, (n_rows,).
+
+    They are repetitions: each is 0 or from 1e-100 on, not all are 0, and they
+    add up to 1e11 at most.
+    """
     weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight has shape {weight.shape}, but there are {n_rows} rows; give one per row.")
@@ -22,7 +69,24 @@ def check_weight(sample_weight: ArrayLike, n_rows: int) -> NDArray[np.float64]:
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for all rows; leave the rows out instead.")
+    smallest = weight[weight > 0].min()
+    if smallest < MIN_WEIGHT:
+        raise ValueError(
+            f"sample_weight has {smallest:g}: weights are repetitions, and below {MIN_WEIGHT:g} a row is as good as "
+            "absent. Multiply the weights by a constant, or give such rows 0."
+        )
+    with np.errstate(over="ignore"):
+        check_total_weight(weight.sum(), f"sample_weight has {weight.max():g} and")
     return weight
+
+
+def check_total_weight(total: float, what: str) -> None:
+    """Raise ValueError if rows weigh more than float64 can add up."""
+    if total > MAX_TOTAL_WEIGHT:
+        raise ValueError(
+            f"{what} adds up to {total:g}: weights are repetitions, and of more than {MAX_TOTAL_WEIGHT:g} rows "
+            "rounding errors show. Divide the weights by a constant, for example by their mean."
+        )
 
 
 @contextmanager

@@ -6,9 +6,9 @@ import torch
 from conftest import make_model
 
 from skcmanp import inference
-from skcmanp.context import ContextState
 from skcmanp.inference import Network
 from skcmanp.scaling import Scaling
+from skcmanp.state.context import ContextState
 
 SCALING = Scaling(np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
 

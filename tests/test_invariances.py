@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes
 
 from skcmanp import CMANPRegressor, ContextState
-from skcmanp.summary import DOUBLE, smallest_remainder
+from skcmanp.state.softmax import DOUBLE, smallest_remainder
 
 MODEL = make_model()
 MEMORY_MODEL = make_model(memory_features=16)

@@ -98,7 +98,10 @@ def test_samples_follow_mean_and_std(table):
     np.testing.assert_allclose(draws.std(axis=1), std, rtol=0.03)
     assert np.array_equal(draws, reg.sample_y(X[:5], 20_000))
     assert not np.array_equal(draws, reg.sample_y(X[:5], 20_000, random_state=1))
-    assert np.array_equal(reg.sample_y(X, random_state=None), reg.sample_y(X, random_state=3))
+    assert np.array_equal(reg.sample_y(X), reg.sample_y(X, random_state=3))
+    assert not np.array_equal(reg.sample_y(X), reg.set_params(random_state=4).sample_y(X))
+    reg.set_params(random_state=None)
+    assert not np.array_equal(reg.sample_y(X), reg.sample_y(X))
 
 
 def test_std_and_covariance_are_not_asked_for_together(table):
@@ -331,8 +334,58 @@ def test_an_unfitted_estimator_adopts_a_state(table):
     assert np.array_equal(adopted.predict(frame), reg.predict(frame))
     assert adopted.feature_names_in_.tolist() == ["a", "b", "c"]
     from_state = CMANPRegressor().merge(ContextState.from_bytes(reg.context_.to_bytes()))
-    assert np.array_equal(from_state.predict(X), reg.predict(frame)[:, 0])
-    assert from_state.n_features_in_ == 3
+    assert np.array_equal(from_state.predict(frame), reg.predict(frame))
+    assert from_state.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert (from_state.n_features_in_, from_state.n_outputs_) == (3, 1)
+    assert_refused(from_state, lambda: from_state.predict(frame[["b", "a", "c"]]), "feature names")
+    assert_refused(from_state, lambda: from_state.partial_fit(frame[["b", "a", "c"]], y), "feature names")
+
+
+def test_states_know_their_columns_and_the_shape_of_y(table):
+    X, y = table
+    frame, bounds = pd.DataFrame(X, columns=["a", "b", "c"]), {"x_bounds": (-1000, 2000), "y_bounds": (0, 100)}
+    reg, other = CMANPRegressor(**bounds).fit(frame, y), CMANPRegressor(**bounds).fit(frame[["b", "a", "c"]], y)
+    assert reg.context_.feature_names == ("a", "b", "c")
+    assert_refused(reg, lambda: reg.merge(other), "orders of columns: 'a', 'b' here and 'b', 'a' there")
+    column = CMANPRegressor(**bounds).fit(frame, y[:, None])
+    assert_refused(reg, lambda: reg.merge(column), r"y of shape \(n_samples,\) and of shape \(n_samples, 1\)")
+    unnamed = CMANPRegressor(**bounds).fit(X, y)
+    assert unnamed.context_.feature_names is None
+    with pytest.warns(UserWarning, match="Only one of the merged contexts has feature names"):
+        assert reg.merge(unnamed).n_samples_seen_ == 120
+    assert reg.fit(X, y).context_.feature_names is None
+
+
+def test_several_are_merged_at_once_or_not_at_all(table):
+    X, y = table
+    empty = CMANPRegressor().fit(X, y).decay(0)
+    shards = [copy.deepcopy(empty).partial_fit(X[i::3], y[i::3]) for i in range(3)]
+    whole = copy.deepcopy(empty).partial_fit(X, y)
+    for first in (copy.deepcopy(empty), CMANPRegressor()):
+        merged = first.merge(shards[0], shards[1].context_, shards[2])
+        assert_same_predictions(merged, whole, X)
+        assert merged.n_samples_seen_ == 60
+    stranger = CMANPRegressor().fit(X[:30], y[:30])
+    for reg in (whole, CMANPRegressor()):
+        assert_refused(reg, lambda: reg.merge(shards[0], stranger, shards[1]), "different scaling")  # noqa: B023
+        assert_refused(reg, lambda: reg.merge(shards[0], CMANPRegressor()), "not fitted", NotFittedError)  # noqa: B023
+        assert_refused(reg, lambda: reg.merge(shards[0], 3), "not int", TypeError)  # noqa: B023
+
+
+def test_one_call_predicts_from_one_state(table, model):
+    """Also if the estimator is fitted anew in the middle of it."""
+    X, y = table
+    reg = CMANPRegressor(model, chunk_size=10).fit(X, y)
+    expected, network = reg.predict(X), reg._network()
+    predict = type(network).predict
+
+    def predict_while_refitted(self, state, x):
+        reg.fit(X, -y)
+        return predict(self, state, x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(network), "predict", predict_while_refitted)
+        np.testing.assert_array_equal(reg.predict(X), expected)
 
 
 @pytest.mark.parametrize("n_features", [100, 600])
@@ -515,16 +568,16 @@ def relevance_model():
 
 def lengthscales(reg, X, y):
     """What features are divided by beyond their standardisation."""
-    return reg.context_.scaling.x_scale / Scaling.fit(X, y[:, None], x_bounds=reg.x_bounds).x_scale
+    return reg.context_.adaptation.x_scale / Scaling.fit(X, y[:, None], x_bounds=reg.x_bounds).x_scale
 
 
 def test_adaptation_is_fitted_to_the_first_data_alone(table, relevance_model):
     X, y = table
     reg = CMANPRegressor(relevance_model).fit(X, y)
     assert len(set(lengthscales(reg, X, y))) > 1
-    scaling = reg.context_.scaling
-    assert reg.partial_fit(X[::-1], -y).context_.scaling is scaling
-    assert reg.fit(X[:, ::-1], y).context_.scaling is not scaling
+    scaling = reg.context_.adaptation
+    assert reg.partial_fit(X[::-1], -y).context_.adaptation is scaling
+    assert reg.fit(X[:, ::-1], y).context_.adaptation is not scaling
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,27 @@ class Adaptation:
         mine, theirs = self.arrays(), other.arrays()
         return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
+    def check_possible(self) -> None:
+        """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
+        if not all(np.isfinite(array).all() for array in self.arrays().values()):
+            raise ValueError("What the first rows fixed is not finite.")
+        for columns in (self.table, self.targets):
+            if columns.centre.ndim != 1 or columns.centre.shape != columns.scale.shape or not columns.centre.size:
+                raise ValueError("Centres and scales are not as many.")
+        positive = (self.table.scale, self.targets.scale, self.ratio, self.missed)
+        if not all((array > 0).all() for array in positive) or self.ratio.shape != (1,):
+            raise ValueError("A scale of features or targets is not positive.")
+        if self.missed.shape not in ((1,), (self.n_targets,)):
+            raise ValueError(f"The scale of what is missed is not that of {self.n_targets} targets.")
+        row = torch.zeros(1, 1, self.n_features, dtype=torch.float64)
+        try:
+            made = [part.to("cpu")(row)[0] for part in self.parts]
+            noise = None if self.noise is None else self.noise.to("cpu").variance(row)
+        except (IndexError, RuntimeError, TypeError) as error:
+            raise ValueError(f"A part of what the first rows fixed is not of {self.n_features} features.") from error
+        if not all(torch.isfinite(values).all() for values in made) or (noise is not None and not (noise > 0).all()):
+            raise ValueError("What the first rows fixed cannot be.")
+
 
 @dataclasses.dataclass(frozen=True)
 class _Process:

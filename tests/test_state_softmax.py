@@ -3,10 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skcmanp.summary import RunningSoftmax, RunningSums, Summary
+from skcmanp.state.softmax import RunningSoftmax
 
 SHAPE = (2, 3, 4, 5)
-SUMS_SHAPE = (2, 7, 1)
 
 
 def rows(seed, n_rows, spread):
@@ -24,20 +23,6 @@ def statistics(z, v, w):
     p = np.exp(z - m) * w[:, None, None, None]
     s = p.sum(axis=0)
     return RunningSoftmax(m, s, (p[..., None] * v).sum(axis=0), s)
-
-
-def sums(seed, n_rows):
-    """Sums of rows, from the definition."""
-    rng = np.random.default_rng(seed)
-    psi, y, w = rng.normal(size=(n_rows, 7)), rng.normal(size=(2, n_rows, 1)), rng.uniform(0.1, 3, n_rows)
-    weighted = (psi * w[:, None]).T
-    return RunningSums.pack(weighted @ psi, weighted @ y, (w[:, None] * y**2).sum(1), weighted @ y**2)
-
-
-def summary(seed, n_rows, weight=None):
-    return Summary(
-        statistics(*rows(seed, n_rows, 1.0)), sums(seed, n_rows), float(n_rows if weight is None else weight), n_rows
-    )
 
 
 def assert_close(a, b, rtol):
@@ -126,60 +111,3 @@ def test_accuracy_is_tracked_over_many_forgets():
         total = total.subtract(half)
     with pytest.raises(ValueError, match="Too little"):
         total.subtract(statistics(z, v, w * (2.0**16 - 21 * 2.0**10)))
-
-
-def test_sums_add_up_and_are_undone():
-    a, b = sums(0, 20), sums(1, 30)
-    both = a.combine(b)
-    np.testing.assert_allclose(both.matrix(), a.matrix() + b.matrix())
-    np.testing.assert_allclose(both.subtract(b).matrix(), a.matrix(), atol=1e-12)
-    np.testing.assert_allclose(both.subtract(b).b, a.b, atol=1e-12)
-    np.testing.assert_allclose(both.subtract(b).d, a.d, atol=1e-12)
-    np.testing.assert_allclose(a.decay(0.25).matrix(), a.matrix() / 4)
-    np.testing.assert_allclose(a.decay(0.25).c, a.c / 4)
-    assert (a.combine(RunningSums.empty(SUMS_SHAPE)).a == a.a).all()
-
-
-def test_packed_matrices_are_symmetric_and_half_as_large():
-    psi = np.random.default_rng(0).normal(size=(9, 7))
-    packed = RunningSums.pack(psi.T @ psi, np.zeros(SUMS_SHAPE), np.zeros((2, 1)), np.zeros(SUMS_SHAPE))
-    assert packed.a.shape == (28,)
-    np.testing.assert_allclose(packed.matrix(), psi.T @ psi, rtol=1e-15)
-
-
-def test_summaries_count_rows_and_weight():
-    a, b = summary(0, 5, 7.5), summary(1, 3, 2.5)
-    total = a.combine(b)
-    assert (total.weight, total.n_rows) == (10.0, 8)
-    assert (total.decay(0.5).weight, total.decay(0.5).n_rows) == (5.0, 8)
-    left = total.subtract(b)
-    assert (left.weight, left.n_rows) == (7.5, 5)
-    np.testing.assert_allclose(left.sums.a, a.sums.a)
-    np.testing.assert_allclose(total.decay(0.5).sums.b, total.sums.b / 2)
-
-
-def test_decay_by_zero_and_forgetting_everything_empty_the_summary():
-    full = summary(0, 5)
-    for empty in (full.decay(0.0), full.subtract(full)):
-        assert (empty.weight, empty.n_rows) == (0.0, 0)
-        assert (empty.softmax.output() == 0).all()
-        assert not empty.sums.a.any()
-        assert not empty.sums.c.any()
-
-
-def test_forgetting_what_was_not_read_is_an_error():
-    full = summary(0, 5)
-    with pytest.raises(ValueError, match="Cannot forget 6 rows"):
-        full.subtract(summary(1, 6))
-    with pytest.raises(ValueError, match=r"of weight 5\.5: only 5 rows"):
-        full.subtract(summary(0, 5, 5.5))
-    with pytest.raises(ValueError, match="they are not the 5 that are remembered"):
-        full.subtract(summary(1, 5))
-
-
-def test_arrays_hold_everything():
-    full = summary(0, 5, 7.5)
-    again = Summary.from_arrays(full.arrays())
-    assert (again.weight, again.n_rows) == (7.5, 5)
-    for name, array in full.arrays().items():
-        assert np.array_equal(again.arrays()[name], array)

@@ -1,0 +1,102 @@
+"""Statistics of softmax attention from fixed queries, which add up over rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+DOUBLE = float(np.finfo(np.float64).eps)
+
+
+def smallest_remainder(eps: float) -> float:
+    """The share of all that was ever read that must be left at a query after rows are forgotten.
+
+    Rounding errors are relative to what was read and accuracy to what is left,
+    so this keeps half of the digits of a network that rounds to `eps`.
+    """
+    return math.sqrt(eps)
+
+
+@dataclass(frozen=True, eq=False)
+class RunningSoftmax:
+    """Sufficient statistics of softmax attention from fixed queries, float64.
+
+    With logits z, weights w and values v of the rows read so far::
+
+        m: reference logit            s = sum w exp(z - m)
+        o = sum w exp(z - m) v        peak: s as if nothing had been forgotten
+
+    They form a commutative monoid under `combine`, with `empty` as identity.
+    Shapes: m, s, peak (t, H, L); o (t, H, L, E).
+    """
+
+    m: Array
+    s: Array
+    o: Array
+    peak: Array
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> RunningSoftmax:
+        """The statistics of no rows; `shape` is o's."""
+        zeros = np.zeros(shape[:-1])
+        return cls(np.full(shape[:-1], -np.inf), zeros, np.zeros(shape), zeros)
+
+    def combine(self, other: RunningSoftmax) -> RunningSoftmax:
+        """The statistics of the rows of both."""
+        m, a, b = self._common_reference(other)
+        o = self.o * a[..., None]
+        o += other.o * b[..., None]
+        return RunningSoftmax(m, self.s * a + other.s * b, o, self.peak * a + other.peak * b)
+
+    def subtract(self, other: RunningSoftmax, eps: float = DOUBLE) -> RunningSoftmax:
+        """The statistics of the rows that are not in `other`, known to a precision of `eps`.
+
+        Raises
+        ------
+        ValueError
+            If less is left than can be known accurately.
+        """
+        m, a, b = self._common_reference(other)
+        s = self.s * a - other.s * b
+        peak = self.peak * a
+        if (s < smallest_remainder(eps) * peak).any():
+            raise ValueError(
+                "Too little would be left of the context to be accurate: either rows are forgotten that "
+                "were never read (or with more weight), or nearly everything is. Fit the remaining rows anew."
+            )
+        return RunningSoftmax(m, s, self.o * a[..., None] - other.o * b[..., None], peak)
+
+    def matches(self, other: RunningSoftmax, eps: float = DOUBLE) -> bool:
+        """Whether both are statistics of the same rows, up to rounding."""
+        _, a, b = self._common_reference(other)
+        difference = np.abs(self.s * a - other.s * b)
+        return bool((difference <= smallest_remainder(eps) * self.peak * a).all())
+
+    def decay(self, gamma: float) -> RunningSoftmax:
+        """All weights multiplied by `gamma` > 0; exact, and never underflows."""
+        return replace(self, m=self.m + math.log(gamma))
+
+    def output(self) -> Array:
+        """Attention output, (t, H, L, E); zero where nothing was read."""
+        s = np.where(self.s > 0, self.s, 1.0)
+        return self.o / s[..., None]
+
+    def check_possible(self) -> None:
+        """Raise ValueError unless there could be rows with these statistics."""
+        if self.o.ndim != 4 or {self.m.shape, self.s.shape, self.peak.shape} != {self.o.shape[:-1]}:
+            raise ValueError("The shapes of the softmax statistics do not match.")
+        seen = self.s > 0
+        finite = np.isfinite(self.m) & np.isfinite(self.s) & np.isfinite(self.peak) & np.isfinite(self.o).all(axis=-1)
+        unread = np.isneginf(self.m) & (self.s == 0) & (self.peak == 0) & (self.o == 0).all(axis=-1)
+        if not np.where(seen, finite & (self.peak >= 0), unread).all():
+            raise ValueError("The softmax statistics are not finite, or negative.")
+
+    def _common_reference(self, other: RunningSoftmax) -> tuple[Array, Array, Array]:
+        m = np.maximum(self.m, other.m)
+        finite = np.where(np.isneginf(m), 0.0, m)
+        return m, np.exp(self.m - finite), np.exp(other.m - finite)

@@ -1,0 +1,74 @@
+"""Sums of products of features and targets, which the conjugate memory is made of."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@functools.lru_cache(maxsize=8)
+def _lower_triangle(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of a lower triangle; making them anew would be a quarter of a one-row update."""
+    return np.tril_indices(n)
+
+
+@dataclass(frozen=True, eq=False)
+class RunningSums:
+    """Sums over the rows read so far that the conjugate memory needs, float64.
+
+    With features psi, targets y and weights w::
+
+        a = sum w psi psi^T, its lower triangle row by row
+        b = sum w psi y    c = sum w y^2    d = sum w psi y^2
+
+    Shapes: a (F (F + 1) / 2,), the same for all targets; b, d (t, F, dy); c (t, dy).
+    A network without memory has F = 0.
+    """
+
+    a: Array
+    b: Array
+    c: Array
+    d: Array
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int]) -> RunningSums:
+        """The sums of no rows; `shape` is b's."""
+        t, n_features, dim_y = shape
+        return cls(np.zeros(n_features * (n_features + 1) // 2), np.zeros(shape), np.zeros((t, dim_y)), np.zeros(shape))
+
+    @classmethod
+    def pack(cls, a: Array, b: Array, c: Array, d: Array) -> RunningSums:
+        """From a whole matrix `a`, (F, F)."""
+        return cls(a[_lower_triangle(len(a))], b, c, d)
+
+    def matrix(self) -> Array:
+        """The whole of a, (F, F)."""
+        n_features = self.b.shape[1]
+        lower = np.zeros((n_features, n_features))
+        lower[_lower_triangle(n_features)] = self.a
+        return lower + np.tril(lower, -1).T
+
+    def combine(self, other: RunningSums) -> RunningSums:
+        """The sums over the rows of both."""
+        return RunningSums(self.a + other.a, self.b + other.b, self.c + other.c, self.d + other.d)
+
+    def subtract(self, other: RunningSums) -> RunningSums:
+        """The sums over the rows that are not in `other`."""
+        return RunningSums(self.a - other.a, self.b - other.b, self.c - other.c, self.d - other.d)
+
+    def decay(self, gamma: float) -> RunningSums:
+        """All weights multiplied by `gamma`."""
+        return RunningSums(self.a * gamma, self.b * gamma, self.c * gamma, self.d * gamma)
+
+    def check_possible(self) -> None:
+        """Raise ValueError unless there could be rows with these sums."""
+        n_packed = self.b.shape[1] * (self.b.shape[1] + 1) // 2 if self.b.ndim == 3 else -1
+        if (self.a.shape, self.c.shape, self.d.shape) != ((n_packed,), self.b.shape[::2], self.b.shape):
+            raise ValueError("The shapes of the memory's sums do not match.")
+        if not all(np.isfinite(array).all() for array in vars(self).values()):
+            raise ValueError("The memory's sums are not finite.")

@@ -1,0 +1,32 @@
+import numpy as np
+
+from skcmanp.state.sums import RunningSums
+
+SUMS_SHAPE = (2, 7, 1)
+
+
+def sums(seed, n_rows):
+    """Sums of rows, from the definition."""
+    rng = np.random.default_rng(seed)
+    psi, y, w = rng.normal(size=(n_rows, 7)), rng.normal(size=(2, n_rows, 1)), rng.uniform(0.1, 3, n_rows)
+    weighted = (psi * w[:, None]).T
+    return RunningSums.pack(weighted @ psi, weighted @ y, (w[:, None] * y**2).sum(1), weighted @ y**2)
+
+
+def test_sums_add_up_and_are_undone():
+    a, b = sums(0, 20), sums(1, 30)
+    both = a.combine(b)
+    np.testing.assert_allclose(both.matrix(), a.matrix() + b.matrix())
+    np.testing.assert_allclose(both.subtract(b).matrix(), a.matrix(), atol=1e-12)
+    np.testing.assert_allclose(both.subtract(b).b, a.b, atol=1e-12)
+    np.testing.assert_allclose(both.subtract(b).d, a.d, atol=1e-12)
+    np.testing.assert_allclose(a.decay(0.25).matrix(), a.matrix() / 4)
+    np.testing.assert_allclose(a.decay(0.25).c, a.c / 4)
+    assert (a.combine(RunningSums.empty(SUMS_SHAPE)).a == a.a).all()
+
+
+def test_packed_matrices_are_symmetric_and_half_as_large():
+    psi = np.random.default_rng(0).normal(size=(9, 7))
+    packed = RunningSums.pack(psi.T @ psi, np.zeros(SUMS_SHAPE), np.zeros((2, 1)), np.zeros(SUMS_SHAPE))
+    assert packed.a.shape == (28,)
+    np.testing.assert_allclose(packed.matrix(), psi.T @ psi, rtol=1e-15)
