@@ -187,8 +187,8 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative. An integer weight equals repetition, 0 removal. Others
-            are at least 1e-100, and add up to 1e11 at most.
+            An integer weight equals repetition, 0 removal. Positive ones are
+            from 1e-100 to 1e6; all rows ever read weigh 1e11 at most.
 
         Returns
         -------
