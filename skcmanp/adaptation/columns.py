@@ -122,7 +122,7 @@ def _moments(columns: NDArray, weight: Array | None, few: float = 0) -> tuple[Ar
     total, n_rows = np.sum([(w.sum(), len(w)) for _, w in chunks()], axis=0)
     offset = sum(w @ ((values - middle) / unit) for values, w in chunks()) / total
     variance = sum(w @ np.square((values - middle) / unit - offset) for values, w in chunks()) / total
-    constant |= variance * np.square(unit / np.where(peak > 0, peak, 1.0)) <= RELATIVE_RESOLUTION**2
+    constant |= np.sqrt(variance) * unit <= RELATIVE_RESOLUTION * peak
     offset, scale = np.where(constant, 0.0, offset), np.where(constant, 1.0, np.sqrt(variance))
     centre = middle + _rounded(offset, scale) * unit
     spread = np.where(constant, 0.0, scale) * unit

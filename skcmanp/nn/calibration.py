@@ -54,7 +54,7 @@ def calibrate(model: CMANP, batches: Sequence[tuple[Tensor, Tensor]], logit_std:
         passed over, and without any other the network stays as it is.
     logit_std : float, default=1.5
     """
-    batches = [(model.bound(x), model.bound(y)) for x, y in batches if x.shape[1] >= MIN_ROWS]
+    batches = [(x, y) for x, y in batches if x.shape[1] >= MIN_ROWS]
     if not batches:
         return
     n_blocks = model.config.n_blocks
