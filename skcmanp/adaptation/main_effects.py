@@ -13,10 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from skcmanp.adaptation.base import Array, Part
+from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.ranks import cosines, fit_ranks, row_cosines
 
 # Most cosines of a feature, and the share of the memory's features that all together may be.
@@ -56,12 +55,12 @@ class MainEffects(Part):
     """
 
     name = "main_effects"
-    knots: Array
-    ranks: Array
-    scale: Array
-    intercept: Array
-    slope: Array
-    used: NDArray[np.int64]
+    knots: Values
+    ranks: Values
+    scale: Values
+    intercept: Values
+    slope: Values
+    used: Values
 
     @classmethod
     def fit(cls, x: Array, weight: Array, n: int) -> MainEffects:

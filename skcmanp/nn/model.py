@@ -13,15 +13,13 @@ from torch.distributions import Normal
 
 from skcmanp.adaptation import Basis
 from skcmanp.nn.attention import (
-    FeedForward,
     KeyValue,
-    MultiHeadAttention,
     Statistics,
     merge_heads,
     read_statistics,
     split_heads,
 )
-from skcmanp.nn.cmab import CMAB
+from skcmanp.nn.cmab import CMAB, Decoder
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.conjugate import ConjugateMemory, Parts, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
@@ -59,19 +57,6 @@ class Prediction(NamedTuple):
     marginals: Normal  # (B, M, dy)
     h: Tensor  # their encodings, (B, M, D)
     parts: Parts | None  # of the conjugate memory
-
-
-class Decoder(nn.Module):
-    """One query layer: attends to the latents of one block."""
-
-    def __init__(self, dim: int, n_heads: int, dim_feedforward: int) -> None:
-        super().__init__()
-        self.cross = MultiHeadAttention(dim, n_heads)
-        self.feedforward = FeedForward(dim, dim_feedforward)
-
-    def forward(self, h: Tensor, kv: KeyValue) -> Tensor:
-        h = h + self.cross(h, kv)
-        return h + self.feedforward(h)
 
 
 def _rebuild(config: CMANPConfig, weights: dict[str, Tensor], training: bool) -> CMANP:
@@ -323,7 +308,9 @@ class CMANP(nn.Module):
         if hints is None and memory.posterior is not None:
             hints, parts = self.remembered(x, memory)
         if hints is not None:
-            mean, log_std, others = hints.to(features.dtype).tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
+            mean, log_std, others = hints.to(features.dtype).tensor_split(
+                [self.config.dim_y, 2 * self.config.dim_y], -1
+            )
             start = Normal(mean, log_std.exp(), validate_args=False)
             inputs = torch.cat([features, self.bound(mean), log_std, others], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)

@@ -221,7 +221,7 @@ class ContextState:
             summary=Summary.from_arrays(parts["summary"]),
             first_rows=FirstRows(**parts["first_rows"]) if parts["first_rows"] else None,
         )
-        kinds = dict.fromkeys(state._arrays(), np.float64)
+        kinds: dict[str, type] = dict.fromkeys(state._arrays(), np.float64)
         kinds |= {name: np.int64 for name in ("summary.n_rows", "adaptation.main_effects.used") if name in kinds}
         if kinds != {name: array.dtype for name, array in arrays.items()}:
             raise ValueError("their arrays have other names or dtypes")
