@@ -54,12 +54,11 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         reads, up to 1,000; frozen afterwards. With False, only bounds scale.
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
-        whether to fit these to the first data seen (to 512 rows of it at most),
-        and what features do alone (to the same), the points that its memory is
-        made of (chosen among 2,048 rows and moved by 2,000), and how the scale
-        of the noise varies (by these); frozen afterwards. Targets share all
-        that. It takes up to a few seconds, and gains the more, the more typical the first data are of all.
-        "auto" does so unless bounds are declared or nothing is standardised.
+        whether to fit these to the first data seen, and a trend, main effects,
+        inducing points, how the noise varies and how much all this misses (see
+        `skcmanp.adaptation`); frozen afterwards. Targets share it. It takes up
+        to a few seconds. "auto" does so unless bounds are declared or nothing is
+        standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even the first rows of a stream may
