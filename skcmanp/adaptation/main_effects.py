@@ -74,7 +74,7 @@ class MainEffects(Part):
         variance = (share * np.square(moved)).sum(0)
         varies = variance > np.square(
             RELATIVE_RESOLUTION * np.abs(x).max(0)
-        )  # by more than the centre's rounding error
+        )  # by more than rounding
         slope = np.einsum("nd,ndm->dm", share * moved, waves) / np.where(varies, variance, np.inf)[:, None]
         return cls(knots, ranks, np.ones_like(slope), mean - slope * centre[:, None], slope, np.arange(slope.size))
 
