@@ -71,9 +71,7 @@ class MainEffects(Part):
         centre, mean = (share * x).sum(0), (share[..., None] * waves).sum(0)  # (d,), (d, m)
         moved = x - centre
         variance = (share * np.square(moved)).sum(0)
-        varies = variance > np.square(
-            RELATIVE_RESOLUTION * np.abs(x).max(0)
-        )  # by more than rounding
+        varies = variance > np.square(RELATIVE_RESOLUTION * np.abs(x).max(0))  # by more than rounding
         slope = np.einsum("nd,ndm->dm", share * moved, waves) / np.where(varies, variance, np.inf)[:, None]
         return cls(knots, ranks, np.ones_like(slope), mean - slope * centre[:, None], slope, np.arange(slope.size))
 
