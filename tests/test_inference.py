@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_model
+from skcmanp.scaling import Scaling
 
 from skcmanp import inference
 from skcmanp.inference import Network
-from skcmanp.scaling import Scaling
 from skcmanp.state.context import ContextState
 
 SCALING = Scaling(np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))

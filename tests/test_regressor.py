@@ -23,9 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcmanp import CMANPRegressor, ContextState, load_checkpoint, save_checkpoint, shipped_checkpoints
+from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.evidence import default_lengthscale
 from skcmanp.checkpoints import loaded_networks
-from skcmanp.relevance import default_lengthscale
-from skcmanp.scaling import Scaling
 
 
 def snapshot(reg):
@@ -586,7 +586,7 @@ def relevance_model():
 
 def lengthscales(reg, X, y):
     """What features are divided by beyond their standardisation."""
-    return reg.context_.adaptation.x_scale / Scaling.fit(X, y[:, None], x_bounds=reg.x_bounds).x_scale
+    return reg.context_.adaptation.table.scale / Adaptation.fit(X, y[:, None], x_bounds=reg.x_bounds).table.scale
 
 
 def test_adaptation_is_fitted_to_the_first_data_alone(table, relevance_model):
