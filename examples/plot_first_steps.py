@@ -38,7 +38,7 @@ print(f"{reg.n_samples_seen_} rows read with checkpoint {reg.checkpoint_.name!r}
 # none is forgotten. Beside it, a second estimator is fitted anew to all rows
 # each time, which also settles the units anew. A third has nothing to begin with but
 # a dozen patients, so it begins with ``partial_fit``, which settles the units again
-# whenever the rows have doubled, up to a thousand.
+# at 16, 32, 64, ... rows, up to a thousand.
 rows, kilobytes, milliseconds = [100], [len(pickle.dumps(reg)) / 1e3], []
 rmse = {"read on from 100 rows": [], "begun with 12 rows": [], "fitted anew": []}
 

@@ -2,15 +2,15 @@
 
 From a call of the estimator downwards::
 
-    regressor    CMANPRegressor: validates rows, holds the state
+    regressor    CMANPRegressor: the public contract; holds the state
+    learner      rows and a state to a state; predictor: to predictions
     parallel     reads rows chunk by chunk, shard by shard
     checkpoints  weights on disk; one network per process
     inference    a network in use: numpy in, numpy out
     nn           the network: rows -> statistics -> latents -> predictions
-    context      ContextState: what has been read of which network, and its bytes
-    summary      the statistics of rows, and their algebra
+    state        ContextState: what has been read, of which table, and its bytes; statistics and their algebra
     scaling      what the first data fixes, with relevance and points
-    early        the first rows of a stream, until there are enough to fix it by
+    adaptation   the first rows of a stream, until there are enough to fix it by
     images       pictures as rows
     metrics      NLL, CRPS, intervals and calibration of any regressor with std; scorers
     streaming    arrays, tables and files in batches; learns from them, scores each first

@@ -16,7 +16,6 @@ import skcmanp
 from skcmanp.cards import export
 from skcmanp.checkpoints import WEIGHTS, load_checkpoint, shipped_checkpoints
 from skcmanp.devices import resolve_device
-from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.recipes import Recipe, load_recipe, parse_recipe
 from skcmanp.tasks import KeptTasks

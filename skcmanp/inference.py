@@ -104,7 +104,9 @@ class Network:
         memory = self._memory(state)
         means, stds = [], []
         for start in range(0, len(x), QUERY_ROWS):
-            distribution = self._model.query(self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory, self._count(state))
+            distribution = self._model.query(
+                self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory, self._count(state)
+            )
             means.append(_numpy(distribution.mean.transpose(0, 1).flatten(1)))  # (m, t)
             stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
         return np.concatenate(means), np.concatenate(stds)

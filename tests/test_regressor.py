@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -323,6 +324,39 @@ def test_merging_needs_the_same_checkpoint_and_scaling(table, model):
     assert_refused(unfitted, lambda: unfitted.merge(reg), "is of checkpoint 'tabular'.*not of 'gp-1d'")
 
 
+@pytest.mark.parametrize("size", [1e-100, 1e-50, 1e-9, 1e-3, 1e3, 1e6])
+def test_weights_are_repetitions_of_any_allowed_size(table, size):
+    """The scaling is of their relative sizes, the evidence of their sum: next to none, or next to certain."""
+    X, y = table
+    reg = CMANPRegressor(make_model(memory_features=16)).fit(X, y, np.full(60, size))
+    mean, std = reg.predict(X, return_std=True)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(std).all()
+    assert (std > 0).all()
+    again = copy.deepcopy(reg).decay(0).partial_fit(X[::-1], y[::-1], np.full(60, size))
+    assert (np.abs(again.predict(X) - mean) < 1e-3 * std).all()
+    if size < 1e-20:
+        none = copy.deepcopy(reg).decay(1e-100)
+        np.testing.assert_allclose(none.predict(X, return_std=True), (mean, std), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-101, 1.1e6, 1e20, 1e200, 1e308])
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "forget"])
+def test_weights_of_other_sizes_are_refused(table, model, method, size):
+    X, y = table
+    weight = np.ones(60)
+    weight[7] = size
+    reg = CMANPRegressor(model).fit(X, y)
+    assert_refused(reg, lambda: getattr(reg, method)(X, y, weight), "sample_weight is .* for row 7; .* by their mean")
+
+
+def test_more_rows_than_float64_can_add_up_are_refused(table, model):
+    X, y = table
+    reg = CMANPRegressor(model).fit(X, y, np.full(60, 1e6))
+    reg.context_ = replace(reg.context_, summary=replace(reg.context_.summary, weight=9.999e10))
+    assert_refused(reg, lambda: reg.partial_fit(X, y, np.full(60, 1e6)), r"weigh 1\.0\d*e\+11 in all.*decay")
+
+
 # ------------------------------------------------------------------ merging and states
 
 
@@ -370,22 +404,6 @@ def test_several_are_merged_at_once_or_not_at_all(table):
         assert_refused(reg, lambda: reg.merge(shards[0], stranger, shards[1]), "different scaling")  # noqa: B023
         assert_refused(reg, lambda: reg.merge(shards[0], CMANPRegressor()), "not fitted", NotFittedError)  # noqa: B023
         assert_refused(reg, lambda: reg.merge(shards[0], 3), "not int", TypeError)  # noqa: B023
-
-
-def test_one_call_predicts_from_one_state(table, model):
-    """Also if the estimator is fitted anew in the middle of it."""
-    X, y = table
-    reg = CMANPRegressor(model, chunk_size=10).fit(X, y)
-    expected, network = reg.predict(X), reg._network()
-    predict = type(network).predict
-
-    def predict_while_refitted(self, state, x):
-        reg.fit(X, -y)
-        return predict(self, state, x)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(network), "predict", predict_while_refitted)
-        np.testing.assert_array_equal(reg.predict(X), expected)
 
 
 @pytest.mark.parametrize("n_features", [100, 600])

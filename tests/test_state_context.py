@@ -148,7 +148,7 @@ def test_merging_needs_y_of_one_shape():
 def test_rows_can_weigh_only_so_much():
     heavy = state(summary=summary(0, 5, 9e10))
     for sum_up in (lambda: heavy.merge(heavy), lambda: heavy.absorb(summary(1, 3, 2e10))):
-        with pytest.raises(ValueError, match=r"all rows read adds up to 1\.[18]e\+11: .*[Dd]ivide the weights"):
+        with pytest.raises(ValueError, match=r"All rows read weigh 1\.[18]e\+11 in all, .*; divide all sample weights"):
             sum_up()
 
 

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 
-from skcmanp.validation import check_weight, restored_on_error
+from skcmanp.validation import MAX_WEIGHT, MIN_WEIGHT, Rows, check_rows, check_weight, restored_on_error
+
+
+def test_weights_may_span_what_is_read_exactly():
+    weight = [0, MIN_WEIGHT, 1e-9, 1, 1e3, MAX_WEIGHT]
+    assert check_weight(weight, 6).tolist() == weight
 
 
 def test_weights_become_float64():
@@ -18,11 +24,33 @@ def test_weights_become_float64():
         ([1, 2], r"shape \(2,\), but there are 3 rows"),
         ([[1, 2, 3]], r"shape \(1, 3\)"),
         ([1, np.inf, 1], "sample_weight contains infinity"),
+        ([1, 0, 2e6], r"sample_weight is 2e\+06 for row 2; .* from 1e-100 to 1e\+06. Divide all of them"),
+        ([1, 1e300, 1e200], r"sample_weight is 1e\+300 for row 1"),
+        ([0, 1e-200, 1], "sample_weight is 1e-200 for row 1"),
+        ([5e-324] * 3, "sample_weight is 4.94066e-324 for row 0"),
     ],
 )
 def test_bad_weights_are_named(weight, message):
     with pytest.raises(ValueError, match=message):
         check_weight(weight, 3)
+
+
+def test_rows_are_checked_against_the_first():
+    reg, X = BaseEstimator(), np.arange(6).reshape(3, 2)
+    rows, y_is_1d = check_rows(reg, X, [1, 2, 3], [1, 0, 2], n_outputs=None)
+    assert y_is_1d
+    assert (reg.n_features_in_, rows.X.dtype, rows.y.shape, rows.weight.tolist()) == (2, X.dtype, (3, 1), [1, 0, 2])
+    assert not check_rows(reg, X, np.ones((3, 1)), None, n_outputs=1)[1]
+    with pytest.raises(ValueError, match="y has 2 targets, but BaseEstimator is expecting 1"):
+        check_rows(reg, X, np.ones((3, 2)), None, n_outputs=1)
+    with pytest.raises(ValueError, match="X has 1 features"):
+        check_rows(reg, X[:, :1], np.ones(3), None, n_outputs=1)
+
+
+def test_rows_after_some():
+    rows = Rows(np.arange(6).reshape(3, 2), np.ones((3, 1)), np.arange(3.0))
+    assert [array.tolist() for array in rows.after(2)] == [[[4, 5]], [[1]], [2]]
+    assert rows._replace(weight=None).after(1).weight is None
 
 
 def test_attributes_are_restored_on_any_error():

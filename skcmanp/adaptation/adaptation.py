@@ -48,7 +48,7 @@ class Basis:
 
     @classmethod
     def of_points(cls, points: Tensor, ratio: Tensor | None, n_features: int) -> Basis:
-        """Of inducing points (B, p, d) and signal-to-noise ratios (B,) alone, with the prior of before anything is known.
+        """Of inducing points (B, p, d) and signal-to-noise ratios (B,), and else of what is sensible before rows are.
 
         Inducing points carry the share of the process that they have of the
         places, and those beyond that number are left out.
@@ -59,12 +59,12 @@ class Basis:
         share = torch.full((len(points),), points.shape[1] / places, dtype=torch.float64, device=device)
         slope = torch.full((n_columns,), PRIOR_SLOPE, dtype=torch.float64, device=device)
         waves = RandomWaves.draw(n_columns, (places - points.shape[1]) // 2, np.ones(1)).to(device)
-        parts = (Trend(slope), InducingPoints(points, share), RandomWaves(waves.frequency, 1 - share))  # type: ignore[arg-type]
+        parts = (Trend(slope), InducingPoints(points, share), RandomWaves(waves.frequency, 1 - share))
         one = torch.ones(1, dtype=torch.float64, device=device)
         return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features, and the variance that these miss of a process of variance one, (..., N, d) -> (..., N, F), (..., N)."""
+        """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N)."""
         made, missed = zip(*(part(x) for part in self.parts), strict=True)
         batch = torch.broadcast_shapes(*(part.shape[:-2] for part in made))
         spare = self.n_features - sum(part.shape[-1] for part in made)  # where there is room for half a wave

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.float64]
+Values = Any  # an array as it was fitted, a tensor where it is in use
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

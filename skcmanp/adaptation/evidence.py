@@ -104,7 +104,7 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     >>> bool(wiggly < 1.5 and idle > 5 and found.ratio > 10)
     True
     """
-    rows = rows[:EVIDENCE_ROWS]
+    rows = rows.take(slice(EVIDENCE_ROWS))
     d, m = effects.scale.shape
     waves = effects.of_rows(rows.x)
     problem = _Problem(rows, waves[:, :0], 0)

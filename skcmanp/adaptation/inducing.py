@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skcmanp.adaptation.base import Array, Part
+from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.rows import project
 from skcmanp.kernels import matern52
 
@@ -43,8 +43,8 @@ class InducingPoints(Part):
     """
 
     name = "inducing_points"
-    points: Array
-    variance: Array
+    points: Values
+    variance: Values
 
     @property
     def n_features(self) -> int:
@@ -125,4 +125,4 @@ def _uniform(place: NDArray[np.uint64], draw: int) -> Array:
         key ^= key >> np.uint64(shift)
         key *= np.uint64(multiplier)
     key ^= key >> np.uint64(33)
-    return (key >> np.uint64(11)) * 2.0**-53 + 2.0**-54
+    return (key >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54

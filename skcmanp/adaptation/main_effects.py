@@ -13,10 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from skcmanp.adaptation.base import Array, Part
+from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.columns import RELATIVE_RESOLUTION
 from skcmanp.adaptation.ranks import cosines, fit_ranks, row_cosines
 
@@ -57,12 +56,12 @@ class MainEffects(Part):
     """
 
     name = "main_effects"
-    knots: Array
-    ranks: Array
-    scale: Array
-    intercept: Array
-    slope: Array
-    used: NDArray[np.int64]
+    knots: Values
+    ranks: Values
+    scale: Values
+    intercept: Values
+    slope: Values
+    used: Values
 
     @classmethod
     def fit(cls, x: Array, weight: Array, n: int) -> MainEffects:
@@ -72,9 +71,7 @@ class MainEffects(Part):
         centre, mean = (share * x).sum(0), (share[..., None] * waves).sum(0)  # (d,), (d, m)
         moved = x - centre
         variance = (share * np.square(moved)).sum(0)
-        varies = variance > np.square(
-            RELATIVE_RESOLUTION * np.abs(x).max(0)
-        )  # by more than rounding
+        varies = variance > np.square(RELATIVE_RESOLUTION * np.abs(x).max(0))  # by more than rounding
         slope = np.einsum("nd,ndm->dm", share * moved, waves) / np.where(varies, variance, np.inf)[:, None]
         return cls(knots, ranks, np.ones_like(slope), mean - slope * centre[:, None], slope, np.arange(slope.size))
 

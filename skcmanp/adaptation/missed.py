@@ -58,7 +58,7 @@ def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array
     if n < 2 * FOLDS:
         return signal
     for k in range(FOLDS):
-        kept, left_out = rows[fold != k], rows[fold == k]
+        kept, left_out = rows.take(fold != k), rows.take(fold == k)
         made = features(kept.x)
         error, relative, noise_variance, missed = _errors(kept, left_out, made, min(ratio, MAX_WEIGHT_RATIO))
         of_noise = (noise[fold == k, None] + relative) * noise_variance  # (n, t)
@@ -69,7 +69,11 @@ def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array
 
 
 def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tuple[Array, Array, Array, Array]:
-    """Errors of the rows left out (n, t), their signals' variances relative to the noise (n, t), that (t,), and what is missed (n,)."""
+    """What a memory that has read some rows says of those that were left out.
+
+    Errors, and variances of the signal relative to the noise's, (n, t) each;
+    variances of the noise (t,), and what the features miss (n,).
+    """
     (psi, missed), (psi_out, missed_out) = features(kept.x), features(left_out.x)
     weight = kept.weight / (1 + ratio**2 * missed)
     weighted = psi * weight[:, None]

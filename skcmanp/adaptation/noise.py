@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.base import Array, Frozen, Values
 from skcmanp.adaptation.ranks import cosines
 from skcmanp.kernels import matern52
 
@@ -39,12 +39,12 @@ class NoiseProfile(Frozen):
     """
 
     name = "noise"
-    points: Array
-    lengthscale: Array
-    weights: Array
-    knots: Array
-    ranks: Array
-    coefficients: Array
+    points: Values
+    lengthscale: Values
+    weights: Values
+    knots: Values
+    ranks: Values
+    coefficients: Values
 
     def variance(self, x: Tensor) -> Tensor:
         """At rows, (..., N, d) -> (..., N), float64."""

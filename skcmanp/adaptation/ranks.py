@@ -76,4 +76,5 @@ def cosines(x: Tensor, knots: Tensor, ranks: Tensor, n: int) -> Cosines:
 
 def row_cosines(x: Array, knots: Array, ranks: Array, n: int) -> Array:
     """The cosines of an array of rows within the range, (n_rows, d) -> (n_rows, d, n)."""
-    return cosines(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (x, knots, ranks)), n).waves.numpy()
+    rows, at, values = (torch.from_numpy(np.ascontiguousarray(array)) for array in (x, knots, ranks))
+    return cosines(rows, at, values, n).waves.numpy()

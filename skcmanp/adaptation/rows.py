@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,9 +31,9 @@ class Rows(NamedTuple):
     y: Array  # (n, t)
     weight: Array  # positive, (n,)
 
-    def __getitem__(self, chosen: object) -> Rows:  # type: ignore[override]
-        """Some of the rows."""
-        return Rows(*(array[chosen] for array in tuple.__iter__(self)))
+    def take(self, chosen: Any) -> Rows:
+        """Some of the rows: a slice, numbers or a mask."""
+        return Rows(*(array[chosen] for array in self))
 
 
 def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]]) -> Rows:
@@ -71,10 +71,10 @@ def _chosen(x: Array, y: Array, weight: Array) -> tuple[Array, Array, Array]:
     order = np.argsort(projection, kind="stable")  # equal rows are neighbours
     x, y, weight, values, projection = (array[order] for array in (x, y, weight, values, projection))
     is_new = np.r_[True, np.abs(np.diff(values, axis=0)).max(axis=1) > _SAME]
-    weight = np.bincount(np.cumsum(is_new) - 1, weight)
+    group = np.cumsum(is_new) - 1
     number = _FREQUENCY * projection[is_new]
     first = np.flatnonzero(is_new)[np.argsort(number - np.floor(number), kind="stable")[:MAX_ROWS]]
-    return x[first], y[first], weight[np.cumsum(is_new)[first] - 1]
+    return x[first], y[first], np.bincount(group, weight).astype(np.float64)[group[first]]
 
 
 def _rounded(values: Array) -> Array:

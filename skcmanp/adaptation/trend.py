@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skcmanp.adaptation.base import Array, Part
+from skcmanp.adaptation.base import Part, Values
 
 # Prior standard deviation of the constant, relative to the process's.
 PRIOR_CONSTANT = 0.5
@@ -27,7 +27,7 @@ class Trend(Part):
     """
 
     name = "trend"
-    slope: Array
+    slope: Values
 
     @property
     def n_features(self) -> int:

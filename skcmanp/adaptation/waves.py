@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 from torch import Tensor
 
-from skcmanp.adaptation.base import Array, Part
+from skcmanp.adaptation.base import Array, Part, Values
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class RandomWaves(Part):
     """
 
     name = "random_waves"
-    frequency: Array
-    variance: Array
+    frequency: Values
+    variance: Values
 
     @classmethod
     def draw(cls, n_columns: int, n_waves: int, variance: Array) -> RandomWaves:

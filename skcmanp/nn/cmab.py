@@ -1,11 +1,11 @@
-"""The constant memory attention block (arXiv 2305.14567, section 3.1)."""
+"""The constant memory attention block, and what queries its latents (arXiv 2305.14567, sections 3.1 and 3.2)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from skcmanp.nn.attention import FeedForward, MultiHeadAttention, SelfAttention, split_heads
+from skcmanp.nn.attention import FeedForward, KeyValue, MultiHeadAttention, SelfAttention, split_heads
 
 
 class CMAB(nn.Module):
@@ -56,3 +56,16 @@ class CMAB(nn.Module):
         latents = latents + self.latent_feedforward(latents)
         latents = latents + self.latent_attention(latents)
         return latents + self.latent_feedforward_2(latents)
+
+
+class Decoder(nn.Module):
+    """One query layer: attends to the latents of one block."""
+
+    def __init__(self, dim: int, n_heads: int, dim_feedforward: int) -> None:
+        super().__init__()
+        self.cross = MultiHeadAttention(dim, n_heads)
+        self.feedforward = FeedForward(dim, dim_feedforward)
+
+    def forward(self, h: Tensor, kv: KeyValue) -> Tensor:
+        h = h + self.cross(h, kv)
+        return h + self.feedforward(h)

@@ -106,7 +106,7 @@ class ConjugateMemory(nn.Module):
         self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
     def features(self, x: Tensor, basis: Basis | None) -> tuple[Tensor, Tensor]:
-        """psi(x), and the variance that it misses of a process of variance one, (B, N, dx) -> (B, N, F), (B, N), float64."""
+        """psi(x), and the variance that it misses of a process of variance one, (B, N, d) -> (B, N, F), (B, N)."""
         if self.embed is not None:
             psi = self.embed(x.to(self.log_tau.dtype)).double()
             return psi, torch.zeros_like(psi[..., 0])

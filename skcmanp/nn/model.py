@@ -13,15 +13,13 @@ from torch.distributions import Normal
 
 from skcmanp.adaptation import Basis
 from skcmanp.nn.attention import (
-    FeedForward,
     KeyValue,
-    MultiHeadAttention,
     Statistics,
     merge_heads,
     read_statistics,
     split_heads,
 )
-from skcmanp.nn.cmab import CMAB
+from skcmanp.nn.cmab import CMAB, Decoder
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.conjugate import ConjugateMemory, Parts, Posterior, Sums
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
@@ -59,19 +57,6 @@ class Prediction(NamedTuple):
     marginals: Normal  # (B, M, dy)
     h: Tensor  # their encodings, (B, M, D)
     parts: Parts | None  # of the conjugate memory
-
-
-class Decoder(nn.Module):
-    """One query layer: attends to the latents of one block."""
-
-    def __init__(self, dim: int, n_heads: int, dim_feedforward: int) -> None:
-        super().__init__()
-        self.cross = MultiHeadAttention(dim, n_heads)
-        self.feedforward = FeedForward(dim, dim_feedforward)
-
-    def forward(self, h: Tensor, kv: KeyValue) -> Tensor:
-        h = h + self.cross(h, kv)
-        return h + self.feedforward(h)
 
 
 def _rebuild(config: CMANPConfig, weights: dict[str, Tensor], training: bool) -> CMANP:
@@ -204,7 +189,7 @@ class CMANP(nn.Module):
 
     def rows_keys_values(self, x: Tensor, y: Tensor, projection: RowProjection) -> tuple[Tensor, Tensor]:
         """Keys and values of rows for the heads of all blocks, (B, N, d) -> (B, H, N, E) each."""
-        x, y = self.bound_x(x), self.bound_y(y)  # (B or 1, N, dx), (B, N, dy)
+        x, y = self.bound_x(x), self.bound(y)  # (B or 1, N, dx), (B, N, dy)
         features = self.features(x).expand(len(y), -1, -1)  # (B, N, F)
         tokens = self.norm_row(self.embed_row(features, y))  # (B, N, D)
         kv = F.linear(tokens, projection.weight, projection.bias)  # (B, N, 2 * n_blocks * D)
@@ -212,16 +197,16 @@ class CMANP(nn.Module):
         k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
         return k, v
 
-    def bound_y(self, values: Tensor) -> Tensor:
-        """Values as the network sees them: compressed beyond `input_limit`, in its dtype."""
+    def bound(self, values: Tensor) -> Tensor:
+        """Targets as the network sees them: compressed beyond `input_limit`, in its dtype."""
         return bounded(values, self.config.input_limit).to(self.input_latents.dtype)
 
     def bound_x(self, x: Tensor) -> Tensor:
-        """Features as the network sees them: absent ones are zero, (B, N, d) -> (B, N, dx)."""
-        return F.pad(self.bound_y(x), (0, self.config.dim_x - x.shape[-1]))
+        """Features as the network sees them; absent ones are zero, (B, N, d) -> (B, N, dx)."""
+        return F.pad(self.bound(x), (0, self.config.dim_x - x.shape[-1]))
 
     def memory_x(self, x: Tensor) -> Tensor:
-        """Features as the memory sees them: learned ones were trained on what the network sees."""
+        """Features as the memory sees them: as they are, or as the network does, which learned its features."""
         return self.bound_x(x) if self.memory is not None and self.memory.embed is not None else x
 
     def read(
@@ -323,9 +308,11 @@ class CMANP(nn.Module):
         if hints is None and memory.posterior is not None:
             hints, parts = self.remembered(x, memory)
         if hints is not None:
-            mean, log_std, others = hints.to(features.dtype).tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
+            mean, log_std, others = hints.to(features.dtype).tensor_split(
+                [self.config.dim_y, 2 * self.config.dim_y], -1
+            )
             start = Normal(mean, log_std.exp(), validate_args=False)
-            inputs = torch.cat([features, self.bound_y(mean), log_std, others], dim=-1)
+            inputs = torch.cat([features, self.bound(mean), log_std, others], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)

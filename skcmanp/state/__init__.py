@@ -1,8 +1,10 @@
-"""What is remembered of rows: statistics of fixed size that add up, and the state that holds them."""
+"""What is remembered of rows.
+
+- `softmax`, `sums`: statistics of attention and of the conjugate memory, which add up over rows.
+- `summary`: both, and how many rows they are of.
+- `context`: the state of an estimator, which also knows what table the rows are of, and its bytes.
+"""
 
 from skcmanp.state.context import ContextState
-from skcmanp.state.softmax import RunningSoftmax
-from skcmanp.state.summary import Summary
-from skcmanp.state.sums import RunningSums
 
-__all__ = ["ContextState", "RunningSoftmax", "RunningSums", "Summary"]
+__all__ = ["ContextState"]

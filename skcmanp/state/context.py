@@ -20,9 +20,11 @@ from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.state.softmax import DOUBLE
 from skcmanp.state.summary import Summary
-from skcmanp.validation import check_total_weight
 
 _FORMAT = "skcmanp.context.6"
+# Rounding errors of the memory's sums grow with them; here they reach a hundredth of a predictive standard deviation.
+MAX_TOTAL_WEIGHT = 1e11
+
 _HEADER = ("checkpoint", "fingerprint", "feature_names", "y_is_1d")
 
 
@@ -111,7 +113,7 @@ class ContextState:
             If the rows weigh more in all than float64 can add up.
         """
         total = self.summary.combine(summary)
-        check_total_weight(total.weight, "The weight of all rows read")
+        _check_total(total.weight)
         return replace(self, summary=total, first_rows=first_rows)
 
     def merge(self, other: ContextState, *others: ContextState) -> ContextState:
@@ -219,7 +221,7 @@ class ContextState:
             summary=Summary.from_arrays(parts["summary"]),
             first_rows=FirstRows(**parts["first_rows"]) if parts["first_rows"] else None,
         )
-        kinds = dict.fromkeys(state._arrays(), np.float64)
+        kinds: dict[str, type] = dict.fromkeys(state._arrays(), np.float64)
         kinds |= {name: np.int64 for name in ("summary.n_rows", "adaptation.main_effects.used") if name in kinds}
         if kinds != {name: array.dtype for name, array in arrays.items()}:
             raise ValueError("their arrays have other names or dtypes")
@@ -229,7 +231,7 @@ class ContextState:
     def check_possible(self) -> None:
         """Raise ValueError unless rows could have led to this state: damage must not spread by merging."""
         self.summary.check_possible()
-        check_total_weight(self.weight, "The weight of all rows read")
+        _check_total(self.weight)
         self.adaptation.check_possible()
         names, sums = self.feature_names, self.summary.sums.b
         if not (isinstance(self.checkpoint, str) and isinstance(self.fingerprint, str)):
@@ -252,6 +254,15 @@ class ContextState:
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: array.shape for name, array in self.summary.arrays().items()}
+
+
+def _check_total(weight: float) -> None:
+    """Raise ValueError if rows weigh more than float64 can add up."""
+    if weight > MAX_TOTAL_WEIGHT:
+        raise ValueError(
+            f"All rows read weigh {weight:g} in all, and of more than {MAX_TOTAL_WEIGHT:g} rounding errors show; "
+            "divide all sample weights by a constant, or decay what has been read."
+        )
 
 
 def _digest(header: str, arrays: dict[str, NDArray]) -> str:

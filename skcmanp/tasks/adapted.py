@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 
 from skcmanp.adaptation import Adaptation
@@ -11,7 +9,7 @@ from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.conjugate import ConjugateMemory
 from skcmanp.tasks.base import TaskBatch
 
-# Fewer rows say little of what is typical; such tasks keep their population's scales, as declared bounds would give them.
+# Fewer rows say little of what is typical; such tasks keep their population's scales, as declared bounds would give.
 MIN_REFERENCE = 5
 
 
@@ -34,27 +32,15 @@ def adapted(batch: TaskBatch, n_features: int, n_reference: int, config: CMANPCo
     config : CMANPConfig
         Of the network.
     """
-    tasks = [
-        _adapted_task(*task, n_reference=n_reference, config=config)
-        for task in zip(
-            *(t[..., :n_features].double() for t in (batch.x, batch.x_target)),
-            *(t.double() for t in (batch.y, batch.y_target)),
-            strict=True,
-        )
-    ]
-    fields = [None if parts[0] is None else torch.cat(parts).float() for parts in zip(*tasks, strict=True)]
-    return TaskBatch(*fields)
+    batch = batch._replace(x=batch.x[..., :n_features], x_target=batch.x_target[..., :n_features])
+    tasks = [_adapted_task(task, n_reference, config) for task in batch.split(len(batch.x))]
+    parts = zip(*tasks, strict=True)
+    return TaskBatch(*(torch.cat(part).float() for part in parts if part[0] is not None))
 
 
-def _adapted_task(
-    x: torch.Tensor,
-    x_target: torch.Tensor,
-    y: torch.Tensor,
-    y_target: torch.Tensor,
-    n_reference: int,
-    config: CMANPConfig,
-) -> TaskBatch:
-    """A batch of one task, (N, d), (M, d), (N, dy), (M, dy); its x has the network's width."""
+def _adapted_task(task: TaskBatch, n_reference: int, config: CMANPConfig) -> TaskBatch:
+    """A batch of one task, whose x then has the network's width."""
+    x, y, x_target, y_target = (t.squeeze(0).double() for t in task[:4])
     known = n_reference >= MIN_REFERENCE
     rows = slice(n_reference if known else None)
     adaptation = Adaptation.fit(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
+
 
 class TaskBatch(NamedTuple):
     """Tasks of equal size, stacked.
@@ -28,12 +28,12 @@ class TaskBatch(NamedTuple):
     covariance: Tensor | None = None
 
     @property
-    def inputs(self) -> tuple[Tensor | None, ...]:
+    def inputs(self) -> tuple[Any, ...]:
         """What a network is given."""
         return self[:3] if self.hints is None else (*self[:3], None, None, self.hints)
 
     @property
-    def jointly(self) -> tuple[Tensor | None, ...]:
+    def jointly(self) -> tuple[Any, ...]:
         """What `predict_jointly` is given."""
         return (*self[:3], self.hints, self.covariance)
 
