@@ -39,9 +39,11 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
     """
     device = next(model.parameters()).device
     batch_size = recipe.training.batch_size
-    exact = evaluate(model, recipe.evaluation_tasks, EVALUATION_BATCHES, batch_size)
+    # Tasks that are kept are dear to draw.
+    n_batches = recipe.training.n_evaluation if recipe.training.distinct else EVALUATION_BATCHES
+    exact = evaluate(model, recipe.evaluation_tasks, n_batches, batch_size)
     stored, _ = load_checkpoint(checkpoint_bytes(model, dtype=torch.float16))
-    evaluation = evaluate(stored.to(device), recipe.evaluation_tasks, EVALUATION_BATCHES, batch_size)
+    evaluation = evaluate(stored.to(device), recipe.evaluation_tasks, n_batches, batch_size)
     card = {
         "name": recipe.name,
         "description": recipe.description,
@@ -55,7 +57,7 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
         "hours": round(seconds / 3600, 2),
         "torch": torch.__version__,
         "commit": source_commit(),
-        "evaluation_tasks": EVALUATION_BATCHES * batch_size,
+        "evaluation_tasks": n_batches * batch_size,
         "evaluation": evaluation,
         "float16_loss": exact["log_likelihood"] - evaluation["log_likelihood"],
         "licence": "BSD-3-Clause",

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skcmanp.algebra import AlgebraMixin
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.devices import DTYPES, resolve_device
 from skcmanp.inference import Network
@@ -27,7 +26,7 @@ from skcmanp.validation import Rows, check_rows, restored_on_error
 Array = NDArray[np.float64]
 
 
-class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Probabilistic regression that learns by reading, in constant memory.
 
     A Constant Memory Attentive Neural Process [1]_ was meta-trained once on
@@ -54,12 +53,11 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         reads, up to 1,000; frozen afterwards. With False, only bounds scale.
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
-        whether to fit these to the first data seen (to 512 rows of it at most),
-        and what features do alone (to the same), the points that its memory is
-        made of (chosen among 2,048 rows and moved by 2,000), and how the scale
-        of the noise varies (by these); frozen afterwards. Targets share all
-        that. It takes up to a few seconds, and gains the more, the more typical the first data are of all.
-        "auto" does so unless bounds are declared or nothing is standardised.
+        whether to fit these to the first data seen, and a trend, main effects,
+        inducing points, how the noise varies and how much all this misses (see
+        `skcmanp.adaptation`); frozen afterwards. Targets share it. It takes up
+        to a few seconds. "auto" does so unless bounds are declared or nothing is
+        standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even the first rows of a stream may
@@ -240,85 +238,6 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 self.context_ = self._learner(y_is_1d).begin(rows)
         return self
 
-    def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Remove rows that were read earlier, as if they never had been.
-
-        What the first data fixed stays, features of some of its rows included.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As they were read, in any chunks; after `decay`, with decayed weights.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If more is forgotten than was read, or if what is left is too
-            little, beside all that was ever read, to be accurate: refit then.
-            A float64 network can forget far more than a float32 one.
-        """
-        check_is_fitted(self)
-        rows, _ = self._validate_rows(X, y, sample_weight)
-        summary = self._learner(self.context_.y_is_1d).summary(self.context_, rows)
-        self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
-        return self
-
-    def merge(self, other: CMANPRegressor | ContextState, *others: CMANPRegressor | ContextState) -> Self:
-        """Absorb what others have read; all of them, or none if one cannot be merged.
-
-        Parameters
-        ----------
-        other, *others : CMANPRegressor or ContextState
-            Of the same checkpoint, columns, shape of y and scaling. An unfitted
-            estimator first adopts what the first of them is, its names of
-            features included; if it is the only one, then also the first rows
-            of its stream, which goes on as it would have.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If the checkpoints, columns, shapes or scalings differ. Where only
-            one has names of features, it is a warning.
-        """
-        states = [_state(each) for each in (other, *others)]
-        with restored_on_error(self):
-            if not hasattr(self, "context_"):
-                self._adopt(states.pop(0))
-            if states:
-                self.context_ = self.context_.merge(*states)
-        return self
-
-    def decay(self, gamma: float) -> Self:
-        """Multiply the weight of everything read so far.
-
-        Parameters
-        ----------
-        gamma : float
-            From 0, which empties the context but keeps the scaling, to 1.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If gamma is not between 0 and 1.
-        """
-        check_is_fitted(self)
-        if not 0 <= gamma <= 1:
-            raise ValueError(f"gamma={gamma!r} must be between 0 and 1.")
-        self.context_ = self.context_.decay(float(gamma))
-        return self
-
     @property
     def n_samples_seen_(self) -> int:
         return self.context_.n_rows
@@ -340,16 +259,6 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _learner(self, y_is_1d: bool) -> Learner:
         names = tuple(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None
         return Learner(self.checkpoint_, names, y_is_1d, **{name: getattr(self, name) for name in LEARNING})
-
-    def _adopt(self, state: ContextState) -> None:
-        """Become, unfitted, an estimator that has read what `state` has."""
-        state.check_possible()
-        self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.n_features, self.memory_features)
-        state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
-        self.n_features_in_ = state.n_features
-        if state.feature_names is not None:
-            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
-        self.context_ = state if self._learner(state.y_is_1d).adapts_to_rows else replace(state, first_rows=None)
 
     def _network(self, or_cpu: bool = False) -> Network:
         return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=or_cpu), DTYPES[self.dtype])
@@ -435,13 +344,3 @@ class CMANPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _predictor(self) -> Predictor:
         check_is_fitted(self)
         return Predictor(self._network(or_cpu=True), self.context_, self.chunk_size, self.target_block_size)
-
-
-def _state(source: CMANPRegressor | ContextState) -> ContextState:
-    """What an estimator, or a state itself, has read."""
-    if isinstance(source, ContextState):
-        return source
-    if not isinstance(source, CMANPRegressor):
-        raise TypeError(f"other must be a CMANPRegressor or a ContextState, not {type(source).__name__}.")
-    check_is_fitted(source)
-    return source.context_

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skcmanp import CMANPRegressor, ContextState
-from skcmanp.adaptation.first_rows import COUNTS, ENOUGH, FirstRows
 from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.first_rows import COUNTS, ENOUGH, FirstRows
 from skcmanp.validation import MIN_WEIGHT, Rows
 
 

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skcmanp.effects import MAX_COSINES, N_KNOTS, Effects, cosines, fall_off, fit_ranks, n_cosines, row_cosines
-from skcmanp.points import matern52
+from skcmanp.adaptation.ranks import N_KNOTS, cosines, fall_off, fit_ranks, row_cosines
+from skcmanp.kernels import matern52
 
 
 def rank_of(x, knots, ranks):
@@ -57,8 +57,8 @@ def test_weights_are_repetitions():
 
 def test_cosines_are_orthonormal_over_the_rows():
     x = np.random.default_rng(0).uniform(size=(5000, 1))
-    waves = row_cosines(x, *fit_ranks(x, np.ones(5000)), MAX_COSINES)[:, 0]
-    np.testing.assert_allclose(waves.T @ waves / 5000, np.eye(MAX_COSINES), atol=0.05)
+    waves = row_cosines(x, *fit_ranks(x, np.ones(5000)), 8)[:, 0]
+    np.testing.assert_allclose(waves.T @ waves / 5000, np.eye(8), atol=0.05)
     np.testing.assert_allclose(waves.mean(0), 0, atol=0.03)
 
 
@@ -67,22 +67,41 @@ def test_a_constant_feature_has_constant_cosines():
     assert (waves == waves[0]).all()
 
 
-def test_batches_are_their_parts_and_absent_features_are_left_out():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(3, 11, 4, generator=generator)
-    knots = torch.randn(3, 2, N_KNOTS, generator=generator).sort(-1).values
-    ranks = torch.rand(3, 2, N_KNOTS, generator=generator).sort(-1).values
-    effects = Effects(knots, ranks, torch.rand(3, 2, 5, generator=generator))
-    features = effects.features(x)
-    assert features.shape == (3, 11, 10)
-    assert features.dtype == torch.float64
+def test_batches_are_their_parts():
+    x = torch.randn(3, 11, 2)
+    knots, ranks = torch.randn(2, N_KNOTS).double().sort(-1).values, torch.rand(2, N_KNOTS).double().sort(-1).values
+    found = cosines(x, knots, ranks, 5)
+    assert found.waves.shape == (3, 11, 2, 5)
+    assert found.inside.shape == found.fading.shape == (3, 11, 2)
+    assert all(t.dtype == torch.float64 for t in found)
     for i in range(3):
-        one = row_cosines(x[i, :, :2].numpy(), knots[i].numpy(), ranks[i].numpy(), 5) * effects.scale[i].numpy()
-        np.testing.assert_allclose(features[i], one.reshape(11, 10), rtol=1e-6, atol=1e-6)
-        np.testing.assert_allclose(effects.carried()[i], effects.scale[i].square().sum(), rtol=1e-6)
-    shared = cosines(x[:1, :, :2], knots, ranks, 5)  # the same rows for all
-    torch.testing.assert_close(shared[0], effects.waves(x, 5)[0])
-    assert shared.shape == (3, 11, 2, 5)
+        for whole, part in zip(found, cosines(x[i], knots, ranks, 5), strict=True):
+            torch.testing.assert_close(whole[i], part)
+        np.testing.assert_allclose(
+            found.waves[i], row_cosines(x[i].double().numpy(), knots.numpy(), ranks.numpy(), 5), atol=1e-12
+        )
+
+
+def test_beyond_the_range_of_the_rows_cosines_stay_and_fade():
+    knots, ranks = (torch.tensor(array) for array in fit_ranks(np.arange(-4.0, 5.0)[:, None], np.ones(9)))
+    x = torch.tensor([-1e6, -6.0, -4.0, 0.3, 4.0, 4.0001, 6.0, 1e6]).double().unsqueeze(1)
+    waves, inside, fading = cosines(x, knots, ranks, 3)
+    np.testing.assert_allclose(inside[:, 0], [-4, -4, -4, 0.3, 4, 4, 4, 4])
+    for i, end in ((0, 2), (1, 2), (5, 4), (6, 4), (7, 4)):
+        np.testing.assert_array_equal(waves[i], waves[end])
+    np.testing.assert_array_equal(fading[2:5, 0], 1)
+    np.testing.assert_allclose(fading[[0, 7], 0], 0, atol=1e-12)
+    a_reach = matern52(np.zeros((1, 1)), np.ones((1, 1))).item()  # 2 is a quarter of the range
+    np.testing.assert_allclose(fading[[1, 6], 0], a_reach)
+    assert 1 - 1e-6 < fading[5, 0] < 1
+
+
+def test_features_without_a_range_fade_at_once_but_smoothly():
+    knots, ranks = (torch.tensor(array) for array in fit_ranks(np.full((3, 1), 7.0), np.ones(3)))
+    fading = cosines(torch.tensor([[7.0], [7.0001], [8.0]]).double(), knots, ranks, 1).fading[:, 0]
+    assert fading[0] == 1
+    assert 0.9 < fading[1] < 1
+    assert fading[2] < 1e-12
 
 
 def test_coefficients_fall_off_as_those_of_a_matern_process():
@@ -96,37 +115,3 @@ def test_coefficients_fall_off_as_those_of_a_matern_process():
     correlation = np.corrcoef(found.ravel(), exact.ravel())[0, 1]
     assert correlation > 0.999
     assert fall_off(0.5, 8).sum() == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    ("n_features", "n_points", "expected"), [(1, 400, 0), (2, 400, 0), (3, 400, 8), (20, 400, 4), (5, 10, 0)]
-)
-def test_cosines_take_a_fifth_of_the_memory_at_most(n_features, n_points, expected):
-    assert n_cosines(n_features, n_points) == expected
-    assert n_cosines(n_features, n_points) * n_features <= n_points / 5
-
-
-def test_beyond_the_range_of_the_rows_effects_fade_and_are_missed():
-    knots, ranks = fit_ranks(np.arange(-4.0, 5.0)[:, None], np.ones(9))
-    effects = Effects(*(torch.tensor(array).unsqueeze(0) for array in (knots, ranks, np.full((1, 3), 0.4))))
-    x = torch.tensor([-1e6, -6.0, -4.0, 0.3, 4.0, 4.0001, 6.0, 1e6]).view(1, -1, 1)
-    size, missing = effects.features(x).square().sum(-1)[0], effects.missing(x)[0]
-    at_the_ends = size[[2, 4]]
-    np.testing.assert_allclose(size[[0, 7]], 0, atol=1e-12)
-    np.testing.assert_allclose(missing[[0, 7]], 0.48)
-    np.testing.assert_array_equal(missing[2:5], 0)
-    faded = matern52(np.zeros((1, 1)), np.ones((1, 1))).item() ** 2  # 2 is a quarter of the range
-    np.testing.assert_allclose(size[[1, 6]], at_the_ends * faded)
-    np.testing.assert_allclose(missing[[1, 6]], 0.48 * (1 - faded))
-    assert size[5] == pytest.approx(size[4].item(), rel=1e-6)
-
-
-def test_cosines_without_a_coefficient_take_no_place():
-    scale = torch.zeros(2, 3, 4)
-    scale[0, 0, :2], scale[1, 2, 0] = 0.3, 0.5
-    knots = torch.linspace(0, 1, N_KNOTS).expand(2, 3, -1)
-    effects = Effects(knots, knots, scale)
-    features = effects.features(torch.rand(2, 7, 5))
-    assert features.shape == (2, 7, effects.n_features) == (2, 7, 3)
-    assert not features[0, :, 2].any()
-    assert not features[1, :, :2].any()

@@ -2,123 +2,170 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime
+from scipy.optimize import OptimizeResult, approx_fprime
 
-from skcmanp import process
-from skcmanp.effects import fit_ranks, row_cosines
-from skcmanp.points import choose_points, matern52
-from skcmanp.process import NOISE_COSINES, NOISE_POINTS, NoiseProfile, _project, _solve, constant_noise, log_noise
-from skcmanp.relevance import Relevance, _evidence
+from skcmanp.adaptation import sparse_process
+from skcmanp.adaptation.evidence import Evidence, _Problem
+from skcmanp.adaptation.inducing import choose_points
+from skcmanp.adaptation.noise import NOISE_POINTS
+from skcmanp.adaptation.ranks import fit_ranks, row_cosines
+from skcmanp.adaptation.rows import Rows
+from skcmanp.adaptation.sparse_process import _project, _solve, fit_sparse_process
+from skcmanp.adaptation.trend import PRIOR_CONSTANT
+from skcmanp.kernels import matern52
 
 
 def make(n, d=2, t=1, seed=0, scale=0.1):
     """Rows of a function whose noise is constant, and their weights."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-2, 2, (n, d))
-    return x, np.sin(2 * x[:, :1]) + scale * rng.normal(size=(n, t)), np.ones(n)
-
-
-def waves_of(x):
-    return row_cosines(x, *fit_ranks(x, np.ones(len(x))), 8)
-
-
-def unscaled(d, ratio, effects=None, alone=1.0):
-    """Relevance of features that are in units of their length-scales."""
-    return Relevance(np.ones(d), ratio, np.zeros((d, 0)) if effects is None else effects, np.full(d, alone))
-
-
-def fit_process(x, y, weight, points, ratio, **kwargs):
-    return process.fit_process(x, y, weight, points, waves_of(x), unscaled(x.shape[1], ratio, **kwargs))
-
-
-def log_scale_of(x, noise):
-    return log_noise(x, waves_of(x), noise)
+    return Rows(x, np.sin(2 * x[:, :1]) + scale * rng.normal(size=(n, t)), np.ones(n))
 
 
 def varying(n, seed=0):
     """Rows whose noise grows twentyfold from left to right."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-2, 2, (n, 1))
-    return x, np.sin(2 * x) + np.exp(0.75 * x - 2) * rng.normal(size=(n, 1)), np.ones(n)
+    return Rows(x, np.sin(2 * x) + np.exp(0.75 * x - 2) * rng.normal(size=(n, 1)), np.ones(n))
+
+
+def of_units(d, ratio, effects=None, alone=1.0):
+    """What the evidence says of features that are in units of their length-scales."""
+    effects = np.zeros((d, 0)) if effects is None else effects
+    return Evidence(np.ones(d), ratio, np.ones(d), effects, np.full(d, alone), np.ones(1))
+
+
+def fit(rows, points, ratio, linear=None, **kwargs):
+    linear = np.zeros((len(rows.x), 0)) if linear is None else linear
+    return fit_sparse_process(rows, points, linear, of_units(rows.x.shape[1], ratio, **kwargs))
+
+
+def exact_evidence(rows):
+    """Of a process of unit length-scales with a constant of unknown size beside it."""
+    parameters = np.r_[np.zeros(rows.x.shape[1]), np.log(0.3)]
+    return _Problem(rows, np.zeros((len(rows.x), 0)), 0).evidence(parameters)[0]
+
+
+def constant(n):
+    return np.full((1, n), PRIOR_CONSTANT)
+
+
+# ------------------------------------------------------------------ its evidence
 
 
 def test_with_all_rows_as_points_the_evidence_is_the_exact_processes():
-    x, y, weight = make(40, t=2)
-    exact, _ = _evidence(np.r_[np.zeros(2), np.log(0.3)], x, y, weight, np.zeros((40, 2, 0)))
-    assert _solve(_project(x, x), y, 0.09 / weight).value == pytest.approx(exact, abs=1e-2)
+    rows = make(40, t=2)
+    sparse = _solve(_project(rows.x, rows.x, constant(40)), rows.y, 0.09 / rows.weight).value
+    assert sparse == pytest.approx(exact_evidence(rows), abs=1e-2)
 
 
 def test_the_power_interpolates_between_the_variational_bound_and_the_conditional(monkeypatch):
-    x, y, _ = make(60)
-    exact, _ = _evidence(np.r_[np.zeros(2), np.log(0.3)], x, y, np.ones(60), np.zeros((60, 2, 0)))
+    rows = make(60)
     values = []
     for power in (1e-6, 0.5, 1.0):
-        monkeypatch.setattr(process, "_POWER", power)
-        values.append(_solve(_project(x[:12], x), y, np.full(60, 0.09)).value)
-    assert values[0] < exact  # the signal is integrated out, so this is no proof, but it is so
+        monkeypatch.setattr(sparse_process, "_POWER", power)
+        values.append(_solve(_project(rows.x[:12], rows.x, constant(60)), rows.y, np.full(60, 0.09)).value)
+    assert values[0] < exact_evidence(rows)  # the signal is integrated out, so this is no proof, but it is so
     assert values[0] < values[1] < values[2]
 
 
-def test_effects_carry_a_part_of_the_variance():
-    x, y, _ = make(40)
+def test_trend_and_effects_are_a_part_of_the_covariance():
+    x, y, weight = make(40)
     scale = np.array([[0.6, 0.3, 0.1], [0.2, 0.0, 0.0]])
-    effects, local = (waves_of(x)[..., :3] * scale).reshape(40, -1).T, 1 - np.square(scale).sum()
-    found = _solve(_project(x, x, effects, local), y, np.full(40, 0.09))
-    covariance = local * matern52(x, x) + effects.T @ effects + 0.09 * np.eye(40)
+    effects, local = row_cosines(x, *fit_ranks(x, weight), 3) * scale, 1 - np.square(scale).sum()
+    linear = np.column_stack([effects.reshape(40, -1), 2 * x]).T
+    found = _solve(_project(x, x, linear, local), y, np.full(40, 0.09))
+    covariance = local * matern52(x, x) + linear.T @ linear + 0.09 * np.eye(40)
     rate = 1 + 0.5 * (y * np.linalg.solve(covariance, y)).sum()
     expected = -(1 + 20) * np.log(rate) - 0.5 * np.linalg.slogdet(covariance)[1]
     assert found.value == pytest.approx(expected, abs=1e-2)
     np.testing.assert_allclose(found.inverse_diagonal, np.linalg.inv(covariance).diagonal(), rtol=1e-3)
 
 
-@pytest.mark.parametrize(("t", "n_effects"), [(1, 0), (2, 0), (1, 5)])
-def test_gradients_are_the_evidences(t, n_effects):
+@pytest.mark.parametrize(("t", "n_linear"), [(1, 0), (2, 0), (1, 5)])
+def test_gradients_are_the_evidences(t, n_linear):
     x, y, _ = make(40, t=t)
     points, noise = x[:7] + 0.1, 0.1 * np.exp(np.random.default_rng(1).normal(size=40))
-    effects, local = 0.3 * np.random.default_rng(2).normal(size=(n_effects, 40)), 0.7 if n_effects else 1.0
+    linear, local = 0.3 * np.random.default_rng(2).normal(size=(n_linear, 40)), 0.7 if n_linear else 1.0
 
-    def _project(points, x):
-        return process._project(points, x, effects, local)
+    def project(points):
+        return _project(points, x, linear, local)
 
-    projection = _project(points, x)
-    fit = _solve(projection, y, noise)
-    by_points = approx_fprime(points.ravel(), lambda z: _solve(_project(z.reshape(7, 2), x), y, noise).value, 1e-6)
-    np.testing.assert_allclose(fit.by_points(projection, points, x).ravel(), by_points, rtol=1e-4, atol=1e-3)
+    projection = project(points)
+    found = _solve(projection, y, noise)
+    by_points = approx_fprime(points.ravel(), lambda z: _solve(project(z.reshape(7, 2)), y, noise).value, 1e-6)
+    np.testing.assert_allclose(found.by_points(projection, points, x).ravel(), by_points, rtol=1e-4, atol=1e-3)
     by_noise = approx_fprime(np.log(noise), lambda log: _solve(projection, y, np.exp(log)).value, 1e-6)
-    np.testing.assert_allclose(fit.by_log_noise(), by_noise, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.by_log_noise(), by_noise, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_points", [6, 40])
+def test_the_gradient_of_all_that_is_found_is_the_objectives(n_points, monkeypatch):
+    """Of the level of the noise, its profile, and where points are, unless these stay."""
+    rows, kept = make(40), []
+
+    def keep(objective, start, **kwargs):
+        kept.append((objective, start))
+        return OptimizeResult(x=start)
+
+    monkeypatch.setattr(sparse_process, "minimize", keep)
+    linear = 0.5 * rows.x
+    fit(rows._replace(weight=np.linspace(0.5, 2, 40)), rows.x[:n_points], 5.0, linear)
+    ((objective, start),) = kept
+    assert (len(start) > 1 + min(n_points, NOISE_POINTS) + 2 * n_points) is (n_points < 40)
+    at = start + 0.1 * np.random.default_rng(0).normal(size=len(start))
+    numeric = approx_fprime(at, lambda p: objective(p)[0], 1e-6)
+    np.testing.assert_allclose(objective(at)[1], numeric, rtol=1e-3, atol=2e-3)
+
+
+# ------------------------------------------------------------------ inducing points
 
 
 def test_points_move_to_where_they_tell_more():
-    x, y, weight = make(400)
-    start = choose_points(x, 15)
-    found = fit_process(x, y, weight, start, 10.0)
-    assert found.points.shape == start.shape
-    value = [_solve(_project(p, x), y, np.full(400, 0.01)).value for p in (start, found.points)]
+    rows = make(400)
+    start = choose_points(rows.x, 15)
+    points, _ = fit(rows, start, 10.0)
+    assert points.shape == start.shape
+    value = [_solve(_project(p, rows.x), rows.y, np.full(400, 0.01)).value for p in (start, points)]
     assert value[1] > value[0] + 10
 
 
-def test_points_stay_if_they_are_all_the_rows():
-    x, y, weight = make(30)
-    np.testing.assert_array_equal(fit_process(x, y, weight, x, 10.0).points, x)
+def test_points_stay_if_they_are_all_the_rows_or_are_told_to():
+    rows = make(30)
+    np.testing.assert_array_equal(fit(rows, rows.x, 10.0)[0], rows.x)
+    start = choose_points(rows.x, 10)
+    still, _ = fit_sparse_process(rows, start, np.zeros((30, 0)), of_units(2, 10.0), moves=False)
+    np.testing.assert_array_equal(still, start)
+    assert not np.array_equal(fit(rows, start, 10.0)[0], start)
+
+
+def test_points_need_not_follow_what_the_trend_says():
+    """With the line in the linear features the same points make the rows far more likely."""
+    rows = make(200)
+    steep = rows._replace(y=rows.y + 20 * rows.x[:, 1:])
+    points = choose_points(rows.x, 10)
+    noise = np.full(200, 0.01)
+    with_line = _solve(_project(points, rows.x, 10 * rows.x.T), steep.y, noise).value
+    assert with_line > _solve(_project(points, rows.x), steep.y, noise).value + 50
+
+
+# ------------------------------------------------------------------ the noise
 
 
 @pytest.mark.parametrize("n", [30, 400])
 def test_constant_noise_is_taken_for_constant(n):
-    x, y, weight = make(n)
-    found = fit_process(x, y, weight, choose_points(x, 40), 5.0)
-    assert len(found.noise.points) == len(found.noise.weights) == 0
-    np.testing.assert_array_equal(log_scale_of(x, found.noise), 0)
+    rows = make(n)
+    assert fit(rows, choose_points(rows.x, 40), 5.0)[1] is None
 
 
 @pytest.mark.parametrize("n", [100, 1000])
 def test_noise_that_varies_is_found(n):
-    x, y, weight = varying(n)
-    found = fit_process(x, y, weight, choose_points(x, 40), 5.0)
-    log_scale = log_scale_of(x, found.noise)
-    truth = 0.75 * x[:, 0]
+    rows = varying(n)
+    _, noise = fit(rows, choose_points(rows.x, 40), 5.0)
+    log_scale, truth = noise.log_std(rows.x), 0.75 * rows.x[:, 0]
     assert np.std(log_scale - truth) < (0.3 if n == 100 else 0.15) < 0.8 < np.std(truth)
     assert np.mean(np.exp(2 * log_scale)) == pytest.approx(1, abs=0.05)
-    assert len(found.noise.points) <= NOISE_POINTS
+    assert len(noise.points) <= NOISE_POINTS
 
 
 def test_noise_may_vary_with_a_feature_that_does_not_matter():
@@ -126,39 +173,42 @@ def test_noise_may_vary_with_a_feature_that_does_not_matter():
     x = rng.uniform(-2, 2, (400, 2)) / [1.0, 100.0]
     log_scale = 75 * x[:, 1:]
     y = np.sin(2 * x[:, :1]) + 0.2 * np.exp(log_scale) * rng.normal(size=(400, 1))
-    noise = fit_process(x, y, np.ones(400), choose_points(x, 40), 5.0).noise
-    assert np.std(log_scale_of(x, noise) - log_scale[:, 0]) < 0.2
+    _, noise = fit(Rows(x, y, np.ones(400)), choose_points(x, 40), 5.0)
+    assert np.std(noise.log_std(x) - log_scale[:, 0]) < 0.2
 
 
 def test_far_from_the_rows_noise_is_what_it_is_on_average():
-    x, y, weight = varying(300)
-    noise = fit_process(x, y, weight, choose_points(x, 40), 5.0).noise
-    far = np.array([[-2e3], [2e3]])
-    waves = row_cosines(far, *fit_ranks(x, np.ones(300)), NOISE_COSINES)
-    np.testing.assert_allclose(log_noise(far, waves, noise), 0, atol=1e-9)
+    rows = varying(300)
+    _, noise = fit(rows, choose_points(rows.x, 40), 5.0)
+    np.testing.assert_allclose(noise.log_std(np.array([[-2e3], [2e3]])), 0, atol=1e-9)
 
 
 def test_noise_varies_on_the_length_scales_of_a_process_without_effects():
-    x, y, weight = varying(300)
-    expected = fit_process(x, y, weight, choose_points(x, 40), 5.0).noise
-    stretched = process.fit_process(
-        x / 10, y, weight, choose_points(x, 40) / 10, waves_of(x), unscaled(1, 5.0, alone=0.1)
-    ).noise
+    rows = varying(300)
+    _, expected = fit(rows, choose_points(rows.x, 40), 5.0)
+    _, stretched = fit(rows._replace(x=rows.x / 10), choose_points(rows.x, 40) / 10, 5.0, alone=0.1)
     np.testing.assert_allclose(stretched.lengthscale, 0.1)
-    assert np.std(log_scale_of(x / 10, stretched) - log_scale_of(x, expected)) < 0.25
+    assert np.std(stretched.log_std(rows.x / 10) - expected.log_std(rows.x)) < 0.25
 
 
 def test_a_row_of_weight_w_has_a_wth_of_the_noise_variance():
     x, y, _ = varying(300)
     weight = np.exp(-1.5 * x[:, 0])  # so that noise is constant, weights considered
-    found = fit_process(x, y, weight / weight.mean(), choose_points(x, 40), 5.0)
-    assert not len(found.noise.points)
+    assert fit(Rows(x, y, weight / weight.mean()), choose_points(x, 40), 5.0)[1] is None
+
+
+def test_the_mean_of_the_noise_is_one_over_the_rows_as_they_are_weighted():
+    x, y, _ = varying(300)
+    rows = Rows(x, y, np.where(x[:, 0] > 0, 3.0, 1.0))
+    _, noise = fit(rows, choose_points(x, 40), 5.0)
+    assert np.average(np.exp(2 * noise.log_std(x)), weights=rows.weight) == pytest.approx(1, abs=0.05)
 
 
 def test_targets_share_points_and_profile():
-    x, y, weight = varying(300)
-    found = fit_process(x, np.hstack([y, -2 * y]), weight, choose_points(x, 40), 5.0)
-    assert np.std(log_scale_of(x, found.noise) - 0.75 * x[:, 0]) < 0.3
+    rows = varying(300)
+    both = rows._replace(y=np.hstack([rows.y, -2 * rows.y]))
+    _, noise = fit(both, choose_points(rows.x, 40), 5.0)
+    assert np.std(noise.log_std(rows.x) - 0.75 * rows.x[:, 0]) < 0.3
 
 
 @settings(max_examples=25, deadline=None)
@@ -167,15 +217,6 @@ def test_few_and_degenerate_rows(n, d, seed, targets):
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(n, d)), rng.normal(size=(n, 1))
     y = {"any": y, "equal": np.ones((n, 1)), "zero": np.zeros((n, 1))}[targets]
-    found = fit_process(x, y, rng.uniform(0.1, 3, n), choose_points(x, 5), 5.0)
-    assert np.isfinite(found.points).all()
-    assert np.isfinite(log_scale_of(x, found.noise)).all()
-
-
-def test_a_profile_is_a_combination_of_kernels_and_cosines():
-    coefficients = np.array([[0.3, -0.2, 0.1, 0.0]])
-    noise = NoiseProfile(np.array([[0.0], [4.0]]), np.array([2.0]), np.array([0.5, -1.0]), coefficients)
-    x, waves = np.array([[1.0], [2.0]]), np.random.default_rng(0).normal(size=(2, 1, 8))
-    local = matern52(x / 2, np.array([[0.0], [2.0]])) @ [0.5, -1.0]
-    np.testing.assert_allclose(log_noise(x, waves, noise), local + waves[:, 0, :4] @ coefficients[0])
-    np.testing.assert_array_equal(log_noise(x, waves, constant_noise(1)), 0)
+    points, noise = fit(Rows(x, y, rng.uniform(0.1, 3, n)), choose_points(x, 5), 5.0)
+    assert np.isfinite(points).all()
+    assert noise is None or np.isfinite(noise.log_std(x)).all()

@@ -206,10 +206,12 @@ def state_round_trip(reg):
     ids=["pickle", "joblib", "skops", "bytes", "deepcopy"],
 )
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_p9_round_trips_are_exact(round_trip, table, n_outputs):
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_p9_round_trips_are_exact(round_trip, table, n_outputs, method):
+    """Also in the middle of the first rows of a stream, which goes on to be adapted to."""
     X, y = table
     y = y if n_outputs == 1 else np.c_[y, -y]
-    reg = CMANPRegressor().fit(X, y)
+    reg = getattr(CMANPRegressor(), method)(X, y)
     expected = reg.predict(X, return_std=True)
     for actual, value in zip(round_trip(reg).predict(X, return_std=True), expected, strict=True):
         assert np.array_equal(actual, value)

@@ -217,23 +217,25 @@ class _Problem:
         x, y = (solve_triangular(factor, rows, lower=True) for rows in (self.x, self.y))
         gram, moments, total = x.T @ x, x.T @ y, np.square(y).sum(0)  # (d, d), (d, t), (t,)
 
-        def solve(log_slope: Array) -> tuple[Array, Array, Array]:
-            """Variances, (1 + gram diag(variances))^-1, and what is left of `total`."""
-            variances = np.exp(2 * log_slope)
-            inverse = np.linalg.inv(np.eye(len(gram)) + gram * variances)
-            return variances, inverse, total - (moments * variances[:, None] * (inverse @ moments)).sum(0)
+        def solve(log_slope: Array) -> tuple[Array, Array, Array, Array]:
+            """Of gram in units of the slopes eigenvalues and vectors, moments by these, and what is left of `total`."""
+            slope = np.exp(log_slope)[:, None]
+            values, vectors = np.linalg.eigh(slope * gram * slope.T)
+            values, rotated = np.maximum(values, 0.0), vectors.T @ (slope * moments)
+            left = total - (np.square(rotated) / (1 + values[:, None])).sum(0)
+            return values, vectors, rotated, np.maximum(left, 0.0)
 
         def objective(log_slope: Array) -> tuple[float, Array]:
-            variances, inverse, left = solve(log_slope)
+            values, vectors, rotated, left = solve(log_slope)
             z, rate = log_slope - _LOG_SLOPE, 1 + 0.5 * left.sum()
-            value = -self.shape * math.log(rate) + 0.5 * n_targets * np.linalg.slogdet(inverse)[1]
-            explained = self.shape / rate * np.square(inverse @ moments).sum(1)
-            by_slope = variances * (explained - n_targets * np.einsum("ij,ji->i", inverse, gram))
+            value = -self.shape * math.log(rate) - 0.5 * n_targets * np.log1p(values).sum()
+            explained = np.square(vectors @ (rotated / (1 + values[:, None]))).sum(1)
+            by_slope = self.shape / rate * explained - n_targets * np.square(vectors) @ (values / (1 + values))
             return 0.5 * float(z @ z) - float(value), z - by_slope
 
         found = _minimise(objective, np.full(len(gram), _LOG_SLOPE), [_LOG_SLOPES] * len(gram))
         log_slope = GRID * np.round(found.x / GRID)
-        left = solve(log_slope)[2]
+        left = solve(log_slope)[-1]
         return np.exp(log_slope), np.sqrt((1 + 0.5 * left) / (1 + 0.5 * len(self.y)))
 
 

@@ -66,10 +66,11 @@ class FirstRows:
 
     def extended(self, rows: Rows) -> tuple[FirstRows, Rows]:
         """With further rows of the stream, copied, until they are enough; and the rows after these."""
-        weight = np.broadcast_to(1.0, len(rows.X)) if rows.weight is None else rows.weight
-        taken = np.flatnonzero(weight)[: ENOUGH - len(self.X)]
-        pairs = zip(vars(self).values(), (rows.X, rows.y, weight), strict=True)
-        longer = FirstRows(*(np.concatenate([kept, more[taken].astype(np.float64)]) for kept, more in pairs))
+        room = ENOUGH - len(self.X)
+        taken = np.arange(min(room, len(rows.X))) if rows.weight is None else np.flatnonzero(rows.weight)[:room]
+        weight = np.ones(len(taken)) if rows.weight is None else rows.weight[taken]
+        pairs = zip(vars(self).values(), (rows.X[taken], rows.y[taken], weight), strict=True)
+        longer = FirstRows(*(np.concatenate([kept, more.astype(np.float64)]) for kept, more in pairs))
         return longer, rows.after(taken[-1] + 1)
 
     def decayed(self, gamma: float) -> FirstRows | None:

@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Part, Values
+from skcmanp.adaptation.columns import RELATIVE_RESOLUTION
 from skcmanp.adaptation.ranks import cosines, fit_ranks, row_cosines
 
 # Most cosines of a feature, and the share of the memory's features that all together may be.
@@ -70,7 +71,8 @@ class MainEffects(Part):
         centre, mean = (share * x).sum(0), (share[..., None] * waves).sum(0)  # (d,), (d, m)
         moved = x - centre
         variance = (share * np.square(moved)).sum(0)
-        slope = np.einsum("nd,ndm->dm", share * moved, waves) / np.where(variance > 0, variance, 1.0)[:, None]
+        varies = variance > np.square(RELATIVE_RESOLUTION * np.abs(x).max(0))  # by more than rounding
+        slope = np.einsum("nd,ndm->dm", share * moved, waves) / np.where(varies, variance, np.inf)[:, None]
         return cls(knots, ranks, np.ones_like(slope), mean - slope * centre[:, None], slope, np.arange(slope.size))
 
     def rescaled(self, scale: Array, lengthscale: Array) -> MainEffects:

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct
+
+from skcmanp.adaptation import missed
+from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, _errors, missed_scale
+from skcmanp.adaptation.rows import Rows
+
+RNG = np.random.default_rng(0)
+FREQUENCY, PHASE = RNG.normal(size=(1, 8)), RNG.uniform(0, 7, 8)
+
+
+def features(x):
+    """Some waves, and that they miss the more, the farther to the right."""
+    return np.cos(x @ FREQUENCY + PHASE) / 2, np.clip(x[:, 0], 0, 1)
+
+
+def rows_of(n, size, noise=0.1, seed=0, t=1):
+    """Rows of what the features say, and of a process of this size beside it that is another one for every row."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (n, 1))
+    psi, missing = features(x)
+    y = psi @ rng.normal(size=(8, t)) + size * np.sqrt(missing)[:, None] * rng.normal(size=(n, t))
+    return Rows(x, y + noise * rng.normal(size=(n, t)), np.ones(n))
+
+
+def found(rows, signal, ratio=4.0, noise=None):
+    noise = np.ones(len(rows.x)) if noise is None else noise
+    return missed_scale(rows, lambda x: features, noise, ratio, np.asarray(signal, dtype=float))
+
+
+@pytest.mark.parametrize("size", [0.5, 2.0])
+@pytest.mark.parametrize("signal", [0.5, 1.0, 3.0])
+def test_the_scale_is_that_of_the_errors_of_rows_that_were_left_out(size, signal):
+    scale = found(rows_of(600, size), [signal])
+    assert scale == pytest.approx(size, rel=0.25)
+
+
+def test_where_little_is_missed_the_scale_is_small_and_not_nothing():
+    scale = found(rows_of(600, 0.0), [1.0])
+    assert 0 < scale[0] < 0.2
+
+
+def test_every_target_has_its_own():
+    rows = rows_of(600, 1.0)
+    y = np.hstack([rows.y, rows_of(600, 0.3).y])
+    both = found(rows._replace(y=y), [1.0, 1.0])
+    assert both.shape == (2,)
+    assert both == pytest.approx([1.0, 0.3], rel=0.3)
+    np.testing.assert_allclose(found(rows._replace(y=y[:, 1:]), [1.0]), both[1])
+
+
+@pytest.mark.parametrize("n", [1, 2 * FOLDS - 1])
+def test_few_rows_leave_what_the_evidence_says(n):
+    np.testing.assert_array_equal(found(rows_of(n, 5.0), [0.7]), [0.7])
+
+
+def test_the_fewer_rows_the_more_counts_what_the_evidence_says():
+    few, many = (abs(np.log(found(rows_of(n, 0.1, seed=3), [5.0])[0] / 0.1)) for n in (10, 600))
+    assert few > many
+
+
+def test_the_more_the_noise_explains_the_less_is_missed():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (600, 1))
+    noise = np.where(x[:, 0] > 0, 1.0, 0.05) ** 2
+    noise /= noise.mean()
+    psi, _ = features(x)
+    y = psi @ rng.normal(size=(8, 1)) + np.sqrt(noise)[:, None] * rng.normal(size=(600, 1))
+    rows = Rows(x, y, np.ones(600))
+    assert found(rows, [1.0], noise=noise) < 0.95 * found(rows, [1.0])
+
+
+def test_features_are_made_of_the_rows_that_are_kept():
+    rows, sizes = rows_of(41, 1.0), []
+
+    def make(x):
+        sizes.append(len(x))
+        assert not any((x == row).all(1).any() for row in rows.x[[len(sizes) - 1]])  # of the fold
+        return features
+
+    missed_scale(rows, make, np.ones(41), 4.0, np.ones(1))
+    assert sizes == [30, 31, 31, 31]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 4.0])
+def test_errors_are_those_of_bayesian_regression(monkeypatch, ratio):
+    monkeypatch.setattr(missed, "_RATIOS", np.array([3.0]))
+    rows = rows_of(60, 1.0, t=2)._replace(weight=np.linspace(0.5, 2, 60))
+    kept, left_out = rows[:40], rows[40:]
+    error, relative, noise, missing = _errors(kept, left_out, features, ratio)
+    psi, extra = features(kept.x)
+    alpha = (1 + ratio**2 * extra) / kept.weight
+    process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=alpha, optimizer=None).fit(3 * psi, kept.y)
+    mean, covariance = process.predict(3 * features(left_out.x)[0], return_cov=True)
+    np.testing.assert_allclose(error, left_out.y - mean, rtol=1e-7, atol=1e-9)
+    for j in range(2):
+        np.testing.assert_allclose(relative[:, j], covariance[..., j].diagonal(), rtol=1e-6)
+    explained = (kept.y * process.alpha_).sum(0)  # of y^T (psi psi^T + alpha)^-1 y
+    np.testing.assert_allclose(noise, (0.05 + 0.5 * explained) / (0.5 + 0.5 * (1 / alpha).sum()), rtol=1e-7)
+    np.testing.assert_array_equal(missing, features(left_out.x)[1])
+
+
+def test_evidence_chooses_the_ratio_of_every_target():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 0, (200, 1))  # where nothing is missed
+    loud = features(x)[0] @ rng.normal(size=(8, 1))
+    y = np.hstack([loud + 0.01 * rng.normal(size=(200, 1)), 0.1 * loud + rng.normal(size=(200, 1))])
+    rows = Rows(x, y, np.ones(200))
+    _, relative, noise, _ = _errors(rows, rows, features, MAX_WEIGHT_RATIO)
+    assert noise[0] < 1e-3 < 0.5 < noise[1]
+    assert relative[:, 0].mean() > 2 * relative[:, 1].mean()
