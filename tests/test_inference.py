@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_model
-from skcmanp.scaling import Scaling
 
 from skcmanp import inference
 from skcmanp.adaptation import Adaptation

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from skcmanp.relevance import fit_relevance
 
+from skcmanp import CMANPConfig
 from skcmanp.tasks import DatasetTasks
+from skcmanp.tasks.adapted import adapted
 
 
 def generator(seed=0):
@@ -100,11 +101,12 @@ def test_files_become_data_sets(tmp_path, datasets):
         DatasetTasks.from_files(tmp_path / "*.csv")
 
 
-def test_relevance_is_fitted_to_every_context(datasets):
-    plain = DatasetTasks(datasets, n_context=(20, 20), n_target=20, dim_x=3).sample(2, generator())
-    scaled = DatasetTasks(datasets, n_context=(20, 20), n_target=20, dim_x=3, relevance=True).sample(2, generator())
-    for i in range(2):
-        rows = (plain.x[i, :, :2].double().numpy(), plain.y[i].double().numpy(), np.ones(20))
-        lengthscale = torch.tensor(fit_relevance(*rows).lengthscale).float()
-        torch.testing.assert_close(scaled.x_target[i, :, :2] * lengthscale, plain.x_target[i, :, :2])
-    assert torch.equal(scaled.y_target, plain.y_target)
+def test_every_task_is_adapted_for_a_network(datasets):
+    config = CMANPConfig(dim_x=3, memory_features=24, memory_kernel="matern52", relevance=True)
+    arguments = {"n_context": (20, 20), "n_target": 20, "dim_x": 3}
+    plain = DatasetTasks(datasets, **arguments).sample(2, generator())
+    given = DatasetTasks(datasets, **arguments, adapt_for=config).sample(2, generator())
+    expected = adapted(plain, 2, 20, config)
+    assert given.hints.shape[:2] == (2, 20)
+    torch.testing.assert_close(given.x, expected.x, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(given.y_target, expected.y_target, rtol=1e-3, atol=1e-3)
