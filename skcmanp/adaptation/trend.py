@@ -15,6 +15,10 @@ PRIOR_CONSTANT = 0.5
 # That of slopes, in standard deviations of the feature, before anything is known.
 PRIOR_SLOPE = 0.3
 
+# Lines end at so many length-scales: a row farther off, of a sentinel value say, would leave the memory's sums no digits
+# for all others.
+_FARTHEST = 1e6
+
 
 @dataclass(frozen=True, eq=False)
 class Trend(Part):
@@ -34,4 +38,5 @@ class Trend(Part):
         return len(self.slope) + 1
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
-        return torch.cat([self.slope * x.double(), x.new_full((*x.shape[:-1], 1), PRIOR_CONSTANT).double()], -1), 0.0
+        line = self.slope * x.double().clamp(-_FARTHEST, _FARTHEST)
+        return torch.cat([line, torch.full_like(line[..., :1], PRIOR_CONSTANT)], dim=-1), 0.0

@@ -308,11 +308,10 @@ class CMANP(nn.Module):
         if hints is None and memory.posterior is not None:
             hints, parts = self.remembered(x, memory)
         if hints is not None:
-            mean, log_std, others = hints.to(features.dtype).tensor_split(
-                [self.config.dim_y, 2 * self.config.dim_y], -1
-            )
-            start = Normal(mean, log_std.exp(), validate_args=False)
-            inputs = torch.cat([features, self.bound(mean), log_std, others], dim=-1)
+            mean, log_std, others = hints.tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
+            start = Normal(mean, log_std.exp(), validate_args=False)  # float64, if the memory says it: nothing overflows
+            hints = torch.cat([self.bound(mean), log_std, others], dim=-1)
+            inputs = torch.cat([features, hints.to(features.dtype)], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)
