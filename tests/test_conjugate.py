@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy.special import softmax
 from scipy.stats import multivariate_t
+from skcmanp.effects import N_KNOTS, Effects
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
-from skcmanp.effects import N_KNOTS, Effects
 from skcmanp.nn.conjugate import MAX_RATIO, ConjugateMemory, Sums
 from skcmanp.nn.features import LearnedFeatures, MaternFeatures, Noise
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from skcmanp.effects import Effects, fit_ranks, row_cosines
+from skcmanp.process import NoiseProfile, log_noise
 from sklearn.gaussian_process.kernels import Matern
 
-from skcmanp.effects import Effects, fit_ranks, row_cosines
 from skcmanp.nn.features import PRIOR_CONSTANT, PRIOR_LINE, MaternFeatures, Noise
-from skcmanp.process import NoiseProfile, log_noise
 
 
 def effects_of(x, scale):

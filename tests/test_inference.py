@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_model
+from skcmanp.scaling import Scaling
 
 from skcmanp import inference
+from skcmanp.adaptation import Adaptation
 from skcmanp.inference import Network
-from skcmanp.scaling import Scaling
 from skcmanp.state.context import ContextState
 
-SCALING = Scaling(np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
+PLAIN = Adaptation.fit(np.zeros((1, 2)), np.zeros((1, 1)), standardize=False)
 
 
 def read_state(network, x, y, weight=None):
-    return ContextState("net", "00", SCALING, network.read(x, y, SCALING, weight))
+    return ContextState("net", "00", PLAIN, network.read(x, y, PLAIN, weight))
 
 
 @pytest.fixture(params=[0, 12], ids=["without memory", "with memory"])
@@ -61,7 +62,7 @@ def test_latents_are_computed_once_per_state_and_die_with_it(network, rows, monk
     network.predict(state, x)
     network.predict(state, x[:3])
     assert len(calls) == 1
-    further = state.absorb(network.read(x, y, SCALING))
+    further = state.absorb(network.read(x, y, PLAIN))
     network.predict(further, x)
     assert len(calls) == 2
     assert len(network._memories) == 2
@@ -80,7 +81,7 @@ def test_nothing_keeps_an_autograd_graph(network, rows):
 def test_statistics_are_float64_whatever_the_network(rows):
     x, y = rows
     for dtype in (torch.float32, torch.bfloat16):
-        summary = Network(make_model(memory_features=12), torch.device("cpu"), dtype).read(x, y, SCALING)
+        summary = Network(make_model(memory_features=12), torch.device("cpu"), dtype).read(x, y, PLAIN)
         for part in (summary.softmax, summary.sums):
             assert all(array.dtype == np.float64 for array in vars(part).values())
 
@@ -88,11 +89,11 @@ def test_statistics_are_float64_whatever_the_network(rows):
 def test_weights_reach_the_statistics(network, rows):
     x, y = rows
     weight = np.random.default_rng(1).uniform(0.1, 5, 50)
-    weighted = network.read(x, y, SCALING, weight)
+    weighted = network.read(x, y, PLAIN, weight)
     total = network.empty_summary(1)
     for i in range(50):
-        total = total.combine(network.read(x[i : i + 1], y[i : i + 1], SCALING, weight[i : i + 1]))
+        total = total.combine(network.read(x[i : i + 1], y[i : i + 1], PLAIN, weight[i : i + 1]))
     np.testing.assert_allclose(total.softmax.output(), weighted.softmax.output(), rtol=1e-10)
     np.testing.assert_allclose(total.sums.a, weighted.sums.a, rtol=1e-10, atol=1e-12)
     assert (total.n_rows, total.weight) == (50, pytest.approx(weight.sum()))
-    assert not np.allclose(weighted.softmax.output(), network.read(x, y, SCALING).softmax.output())
+    assert not np.allclose(weighted.softmax.output(), network.read(x, y, PLAIN).softmax.output())

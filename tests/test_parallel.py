@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 
+from skcmanp.adaptation import Adaptation
 from skcmanp.checkpoints import resolve_checkpoint
 from skcmanp.parallel import Reader
-from skcmanp.scaling import Scaling
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def rows():
 
 @pytest.fixture
 def reader(model, rows):
-    scaling = Scaling.fit(rows[0], rows[1])
-    return Reader(resolve_checkpoint(model, 3), torch.device("cpu"), torch.float64, scaling, chunk_size=16)
+    adaptation = Adaptation.fit(rows[0], rows[1])
+    return Reader(resolve_checkpoint(model, 3), torch.device("cpu"), torch.float64, adaptation, chunk_size=16)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, 100])

@@ -23,9 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcmanp import CMANPRegressor, ContextState, load_checkpoint, save_checkpoint, shipped_checkpoints
+from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.evidence import default_lengthscale
 from skcmanp.checkpoints import loaded_networks
-from skcmanp.relevance import default_lengthscale
-from skcmanp.scaling import Scaling
 
 
 def snapshot(reg):
@@ -586,16 +586,17 @@ def relevance_model():
 
 def lengthscales(reg, X, y):
     """What features are divided by beyond their standardisation."""
-    return reg.context_.adaptation.x_scale / Scaling.fit(X, y[:, None], x_bounds=reg.x_bounds).x_scale
+    plain = Adaptation.fit(X, y[:, None], x_bounds=reg.x_bounds)
+    return reg.context_.adaptation.table.scale / plain.table.scale
 
 
 def test_adaptation_is_fitted_to_the_first_data_alone(table, relevance_model):
     X, y = table
     reg = CMANPRegressor(relevance_model).fit(X, y)
     assert len(set(lengthscales(reg, X, y))) > 1
-    scaling = reg.context_.adaptation
-    assert reg.partial_fit(X[::-1], -y).context_.adaptation is scaling
-    assert reg.fit(X[:, ::-1], y).context_.adaptation is not scaling
+    adaptation = reg.context_.adaptation
+    assert reg.partial_fit(X[::-1], -y).context_.adaptation is adaptation
+    assert reg.fit(X[:, ::-1], y).context_.adaptation is not adaptation
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from skcmanp.effects import fit_ranks, n_cosines, row_cosines
 from skcmanp.process import NOISE_COSINES, NOISE_POINTS
 from skcmanp.relevance import default_lengthscale, fit_relevance
 from skcmanp.scaling import Scaling
+
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
 from skcmanp.tasks.base import (
     Effort,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-
 from skcmanp.relevance import fit_relevance
+
 from skcmanp.tasks import DatasetTasks
 
 
