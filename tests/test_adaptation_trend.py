@@ -18,11 +18,19 @@ def test_functions_are_lines_with_the_prior_of_their_slopes():
 def test_nothing_of_a_line_is_missed_however_far():
     x = torch.randn(2, 5, 2)
     trend = Trend(np.array([0.5, 2.0])).to("cpu")
-    psi, missed = trend(1e6 * x)
+    psi, missed = trend(1e5 * x)
     assert psi.dtype == torch.float64
-    torch.testing.assert_close(psi[..., :2], 1e6 * x.double() * torch.tensor([0.5, 2.0]))
+    torch.testing.assert_close(psi[..., :2], 1e5 * x.double() * torch.tensor([0.5, 2.0]))
     assert missed == 0
     assert trend.missed_covariance(x) == 0
+
+
+def test_a_row_beyond_all_bounds_leaves_the_others_their_digits():
+    """A sentinel value, say: sums of squares of its features have digits of those of ordinary rows."""
+    trend = Trend(np.array([0.5])).to("cpu")
+    far, near = trend(torch.tensor([[[1e30]]]))[0], trend(torch.tensor([[[1.0]]]))[0]
+    assert far[..., 0].item() > 1e4
+    assert (far.square().sum() + near.square().sum() - far.square().sum()).item() > 0.9 * near.square().sum().item()
 
 
 def test_a_batch_of_rows_shares_the_slopes():

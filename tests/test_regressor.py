@@ -220,8 +220,9 @@ def test_bad_rows_are_refused(table, method, fitted, change, message):
     reg = CMANPRegressor()
     if fitted:
         reg.fit(X, y)
+    twin = copy.deepcopy(reg)
     assert_refused(reg, lambda: getattr(reg, method)(*change(X, y, np.ones(60))), message)
-    assert_same_predictions(getattr(reg, method)(X, y), CMANPRegressor().fit(X, y), X, rtol=1e-2)
+    assert_same_predictions(getattr(reg, method)(X, y), getattr(twin, method)(X, y), X)
 
 
 def test_too_many_features_name_the_remedy(table):
@@ -636,7 +637,7 @@ def test_merging_demands_equal_adaptation(table, relevance_model):
 
 
 @pytest.mark.parametrize("d", [1, 3, 10])
-def test_uncertainty_grows_away_from_the_data_and_settles(d):
+def test_uncertainty_grows_away_from_the_data_as_that_of_lines_does(d):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, d))
     reg = CMANPRegressor().fit(X, np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=500))
@@ -644,7 +645,8 @@ def test_uncertainty_grows_away_from_the_data_and_settles(d):
     directions *= np.sqrt(d) / np.linalg.norm(directions, axis=1, keepdims=True)
     near, far, beyond = (reg.predict(distance * directions, return_std=True)[1] for distance in (0.5, 20, 1e6))
     assert np.median(far) > 4 * np.median(near)
-    assert (beyond < 1e4 * near).all()
+    assert (beyond > 10 * far).all()
+    assert (beyond < 2 * (1e6 / 20) * far).all()
 
 
 def test_many_rows_are_no_harm():

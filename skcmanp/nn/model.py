@@ -26,6 +26,9 @@ from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
 from skcmanp.nn.features import LearnedFeatures
 from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
 
+# What the memory says counts as no more than this, so that its squares are finite in float32.
+LARGEST_HINT = 1e9
+
 
 class RowProjection(NamedTuple):
     """What reading rows needs of all blocks together: one projection, fixed queries."""
@@ -309,9 +312,9 @@ class CMANP(nn.Module):
             hints, parts = self.remembered(x, memory)
         if hints is not None:
             mean, log_std, others = hints.tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
-            start = Normal(mean, log_std.exp(), validate_args=False)  # float64, if the memory says it: nothing overflows
+            start = Normal(mean, log_std.exp(), validate_args=False)  # in the dtype of what is said
             hints = torch.cat([self.bound(mean), log_std, others], dim=-1)
-            inputs = torch.cat([features, hints.to(features.dtype)], dim=-1)
+            inputs = torch.cat([features, hints.clamp(-LARGEST_HINT, LARGEST_HINT).to(features.dtype)], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
             h = decoder(h, kv)
