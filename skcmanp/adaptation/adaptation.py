@@ -88,9 +88,10 @@ class Basis:
             return torch.ones_like(x[..., 0], dtype=torch.float64)
         return self.noise_profile.variance(x)
 
-    def missed_covariance(self, x: Tensor) -> Tensor | float:
-        """Covariance between rows of what the features miss of a process of variance one, (..., N, N)."""
-        return sum(part.missed_covariance(x) for part in self.parts)
+    def missed_covariance(self, x: Tensor) -> Tensor:
+        """Covariance between rows of what the features miss of a process of variance one, (..., N, d) -> (..., N, N)."""
+        none = torch.zeros(*x.shape[:-1], x.shape[-2], dtype=torch.float64, device=x.device)
+        return none + sum(part.missed_covariance(x) for part in self.parts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -253,7 +253,7 @@ class ConjugateMemory(nn.Module):
         total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
         if basis is not None:
             scale = _of_targets(basis.scale, posterior).mT.unsqueeze(-1)  # (B or 1, dy or 1, 1, 1)
-            total = total + scale.square() * basis.missed_covariance(x)
+            total = total + scale.square() * basis.missed_covariance(x).unsqueeze(1)
         weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
         # One by one: K matrices of all pairs of rows would be large.
         for k in range(means.shape[1]):
