@@ -118,8 +118,9 @@ class Adaptation:
     --------
     >>> import numpy as np
     >>> from skcmanp.adaptation import Adaptation
-    >>> X = np.random.default_rng(0).uniform(size=(200, 3))
-    >>> adaptation = Adaptation.fit(X, np.sin(6 * X[:, :1]), how="fit", memory_features=64)
+    >>> X, noise = np.random.default_rng(0).uniform(size=(2, 200, 3))
+    >>> y = np.sin(6 * X).sum(axis=1, keepdims=True) + noise[:, :1]
+    >>> adaptation = Adaptation.fit(X, y, how="fit", memory_features=128)
     >>> [part.name for part in adaptation.parts]
     ['trend', 'main_effects', 'inducing_points', 'random_waves']
     """
