@@ -159,7 +159,8 @@ class Adaptation:
             Beside centre and scale fix nothing, or what is sensible before
             anything is known, or what the rows say.
         memory_features : int, default=0
-            Number of features of the conjugate memory.
+            Number of features of the conjugate memory. With none, as for networks
+            that learned theirs, only length-scales are fixed beside.
 
         Raises
         ------
@@ -184,6 +185,8 @@ class Adaptation:
         """A trend, and waves for everything else."""
         d = len(table.centre)
         lengthscale = np.full(d, default_lengthscale(d))
+        if not memory_features:
+            return cls(table.stretched(lengthscale), targets)
         waves = RandomWaves.draw(d, (memory_features - d - 1) // 2, np.ones(1))
         return cls(table.stretched(lengthscale), targets, (Trend(PRIOR_SLOPE * lengthscale), waves))
 
@@ -191,9 +194,11 @@ class Adaptation:
     def _by_rows(cls, table: Table, targets: Targets, rows: Rows, memory_features: int) -> Adaptation:
         """What different rows, standardised, say."""
         d = rows.x.shape[1]
-        places = memory_features - d - 1  # for all but the trend
+        places = max(memory_features - d - 1, 0)  # for all but the trend
         effects = MainEffects.fit(rows.x, rows.weight, n_cosines(d, places))
         evidence = maximise_evidence(rows, effects)
+        if not memory_features:
+            return cls(table.stretched(evidence.lengthscale), targets, ratio=np.array([evidence.ratio]))
         rows = rows._replace(x=rows.x / evidence.lengthscale)
         trend = Trend(evidence.slope * evidence.lengthscale)
         effects = effects.rescaled(evidence.effects, evidence.lengthscale)
