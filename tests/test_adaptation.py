@@ -106,6 +106,18 @@ def test_length_scales_multiply_the_features_scale():
         assert found.targets.equals(plain.targets)
 
 
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("how", ["default", "fit"])
+def test_networks_that_learned_their_features_want_length_scales_alone(d, how):
+    X, y = smooth(60)
+    found = Adaptation.fit(X[:, :d], y, how=how)
+    assert found.parts == ()
+    stretched = found.table.scale / Table.fit("x_bounds", X[:, :d], None).scale
+    assert np.allclose(stretched, default_lengthscale(d)) is (how == "default")
+    found.check_possible()
+    assert Adaptation.from_arrays(found.arrays()).equals(found)
+
+
 def test_before_rows_there_are_a_trend_and_waves():
     X, y = smooth(10)
     found = Adaptation.fit(X, y, how="default", memory_features=31)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from test_state_softmax import SHAPE, assert_close
 from test_state_summary import summary
 
-from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.state.context import ContextState, _digest
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary

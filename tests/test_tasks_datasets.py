@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from skcmanp.relevance import fit_relevance
+from skcmanp import CMANPConfig
+from skcmanp.adaptation import Adaptation
 from skcmanp.tasks import DatasetTasks
 
 
@@ -100,11 +101,15 @@ def test_files_become_data_sets(tmp_path, datasets):
         DatasetTasks.from_files(tmp_path / "*.csv")
 
 
-def test_relevance_is_fitted_to_every_context(datasets):
-    plain = DatasetTasks(datasets, n_context=(20, 20), n_target=20, dim_x=3).sample(2, generator())
-    scaled = DatasetTasks(datasets, n_context=(20, 20), n_target=20, dim_x=3, relevance=True).sample(2, generator())
+def test_every_context_is_adapted_to(datasets):
+    config = CMANPConfig(dim_x=3, memory_features=24, memory_kernel="matern52", relevance=True)
+    arguments = {"n_context": (20, 20), "n_target": 20, "dim_x": 3}
+    plain = DatasetTasks(datasets, **arguments).sample(2, generator())
+    adapted = DatasetTasks(datasets, **arguments, adapt_for=config).sample(2, generator())
     for i in range(2):
-        rows = (plain.x[i, :, :2].double().numpy(), plain.y[i].double().numpy(), np.ones(20))
-        lengthscale = torch.tensor(fit_relevance(*rows).lengthscale).float()
-        torch.testing.assert_close(scaled.x_target[i, :, :2] * lengthscale, plain.x_target[i, :, :2])
-    assert torch.equal(scaled.y_target, plain.y_target)
+        x, y, x_target = (t[i].double().numpy() for t in (plain.x[..., :2], plain.y, plain.x_target[..., :2]))
+        adaptation = Adaptation.fit(x, y, how="fit", memory_features=24)
+        np.testing.assert_allclose(adapted.x_target[i, :, :2], adaptation.scale_x(x_target), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(adapted.y_target, plain.y_target)
+    assert adapted.hints.shape[:2] == (2, 20)
+    assert plain.hints is None
