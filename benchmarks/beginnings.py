@@ -2,9 +2,9 @@
 
 Rows come in time order, 10 at a time up to 1,000 rows and 100 at a time from there on, and are predicted, scored and
 learned: ``python benchmarks/beginnings.py --streams FOLDER``, with the folder of the streams' parquet files. Three
-estimators differ in the rows by which scale, length-scales and points are fixed: the first 10, all so far until there
-are 1,000, as `partial_fit` does, or 1,000 at once, before which there are no predictions. NLL in nats per row, in the
-target's own units.
+estimators differ in the rows that they are adapted to: the first 10, all so far until there are 1,000, as
+`partial_fit` does, or 1,000 at once, before which there are no predictions. NLL in nats per row, in the target's own
+units.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import torch
 from _report import write
 from tqdm import tqdm
 
+from skcmanp.adaptation import Adaptation
 from skcmanp.checkpoints import get_network, resolve_checkpoint
-from skcmanp.scaling import Scaling
 from skcmanp.state.context import ContextState
 from skcmanp.state.softmax import RunningSoftmax
 
@@ -34,19 +34,20 @@ def main() -> None:
     y = np.sin(3 * x) + 0.3 * rng.normal(size=(n_rows, 1))
     checkpoint = resolve_checkpoint("gp-1d", 1)
     network = get_network(checkpoint, torch.device("cpu"), torch.float64)
-    scaling = Scaling(np.zeros(1), np.ones(1), np.zeros(1), np.ones(1))
-    empty = ContextState(checkpoint.name, checkpoint.fingerprint, scaling, network.empty_summary(1))
+    features = network.config.adapted_features
+    adaptation = Adaptation.fit(x, y, standardize=False, how="default", memory_features=features)
+    empty = ContextState(checkpoint.name, checkpoint.identity, adaptation, network.empty_summary(1))
     stream, stream32 = empty, single(empty.summary.softmax)
 
     checks = [10**k for k in range(1, 7) if 10**k <= n_rows]
     queries = np.linspace(-1.7, 1.7, 200)[:, None]
     rows = []
     for i in tqdm(range(n_rows), unit="row"):
-        row = network.read(x[i : i + 1], y[i : i + 1], scaling)
+        row = network.read(x[i : i + 1], y[i : i + 1], adaptation)
         stream = stream.absorb(row)
         stream32 = stream32.combine(single(row.softmax))
         if i + 1 in checks:
-            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1], scaling))
+            whole = empty.absorb(network.read(x[: i + 1], y[: i + 1], adaptation))
             output = whole.summary.softmax.output()
             size = np.abs(output).max()
             mean, std = network.predict(stream, queries)

@@ -95,15 +95,22 @@ class ToldKind(nn.Module):
         return self.embed(inputs) + self.embed_kind(self.kinds).unsqueeze(1)
 
 
+def adapt_for(config: CMANPConfig) -> CMANPConfig | None:
+    """The network that tasks are adapted for, if it expects that."""
+    return config if config.relevance else None
+
+
 def kept(tasks: FunctionTasks, name: str, arguments: argparse.Namespace) -> KeptTasks:
-    """Tasks that all variants share."""
-    adapted = "adapted" if tasks.relevance else "not adapted"
-    return KeptTasks(tasks, arguments.runs / "tasks" / f"{name}, {adapted}")
+    """Tasks that all variants share whose memory is the same."""
+    config, what = tasks.adapt_for, "not adapted"
+    if config is not None:
+        what = f"adapted, F = {config.adapted_features}, K = {config.memory_regressions}"
+    return KeptTasks(tasks, arguments.runs / "tasks" / f"{name}, {what}")
 
 
 def trained(name: str, config: CMANPConfig, arguments: argparse.Namespace) -> CMANP:
     """The network of a variant, trained."""
-    functions = FunctionTasks(PRIORS, relevance=config.relevance, p_heavy=0.15, p_varying=0.3, **SIZES)
+    functions = FunctionTasks(PRIORS, adapt_for=adapt_for(config), p_heavy=0.15, p_varying=0.3, **SIZES)
     tasks = kept(functions, "training", arguments)
     options = TrainingOptions(
         steps=arguments.steps,
@@ -126,7 +133,7 @@ def trained(name: str, config: CMANPConfig, arguments: argparse.Namespace) -> CM
 def on_tasks(model: CMANP, kind: str, arguments: argparse.Namespace) -> np.ndarray:
     """Log-likelihood of every task."""
     prior, noise = KINDS[kind]
-    functions = FunctionTasks([prior], relevance=model.config.relevance, **SIZES, **noise)
+    functions = FunctionTasks([prior], adapt_for=adapt_for(model.config), **SIZES, **noise)
     tasks = kept(functions, kind, arguments)
     if isinstance(model.embed_query, ToldKind):
         model.embed_query.kinds = torch.full((BATCH_SIZE,), PRIORS.index(prior))

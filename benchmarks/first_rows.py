@@ -1,8 +1,9 @@
-"""What it is worth that effects of features are found in the first rows, that points move, and that noise varies.
+"""What each thing is worth that the first rows fix, beside centre, scale and length-scales.
 
-The default as it is, and with each of that left out: no effects, points that stay rows, noise that is taken for
-constant; and with none of it. On real tables, ``python benchmarks/first_rows.py [--uci FOLDER]``, and on a made-up one
-whose noise grows 13-fold along a feature (1,000 rows read, 2,000 predicted; five draws).
+The default as it is, and with one part left out: no trend, no main effects, inducing points that stay rows, noise that
+is the same everywhere, and a scale of what the features miss that is the evidence's instead of cross-validation's; and
+with none of all that. On real tables, ``python benchmarks/first_rows.py [--uci FOLDER]``, and on a made-up one whose
+noise grows 13-fold along a feature (1,000 rows read, 2,000 predicted; five draws).
 """
 
 from __future__ import annotations
@@ -20,32 +21,52 @@ from accuracy import Splits, add_table_options, score, tables
 from tqdm.auto import tqdm
 
 from skcmanp import CMANPRegressor
-from skcmanp.process import Process, constant_noise, fit_process
+from skcmanp.adaptation.evidence import Evidence, maximise_evidence
+from skcmanp.adaptation.main_effects import MainEffects
+from skcmanp.adaptation.noise import NoiseProfile
+from skcmanp.adaptation.rows import Rows
+from skcmanp.adaptation.sparse_process import fit_sparse_process
 
 
-def points_stay(x: np.ndarray, y: np.ndarray, weight: np.ndarray, points: np.ndarray, *others: Any) -> Process:
-    return fit_process(x, y, weight, points, *others)._replace(points=points)
+def no_trend(rows: Rows, effects: MainEffects) -> Evidence:
+    found = maximise_evidence(rows, effects)
+    return found._replace(slope=np.zeros_like(found.slope))
 
 
-def noise_constant(x: np.ndarray, *others: Any) -> Process:
-    return fit_process(x, *others)._replace(noise=constant_noise(x.shape[1]))
-
-
-def nothing(x: np.ndarray, y: np.ndarray, weight: np.ndarray, points: np.ndarray, *others: Any) -> Process:
-    return Process(points, constant_noise(x.shape[1]))
-
-
-def no_cosines(n_features: int, n_points: int) -> int:
+def no_cosines(n_features: int, n_places: int) -> int:
     return 0
 
 
-# What takes the place of functions in `skcmanp.scaling`.
+def points_stay(rows: Rows, points: np.ndarray, *others: Any) -> tuple[np.ndarray, NoiseProfile | None]:
+    return fit_sparse_process(rows, points, *others, moves=False)
+
+
+def constant_noise(*arguments: Any) -> tuple[np.ndarray, None]:
+    return fit_sparse_process(*arguments)[0], None
+
+
+def no_sparse_process(rows: Rows, points: np.ndarray, *others: Any) -> tuple[np.ndarray, None]:
+    return points, None
+
+
+def missed_by_evidence(rows: Rows, features: Any, noise: np.ndarray, ratio: float, signal: np.ndarray) -> np.ndarray:
+    return signal
+
+
+# What takes the place of functions in `skcmanp.adaptation.adaptation`.
 VARIANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "all": {},
-    "no effects": {"n_cosines": no_cosines},
-    "points stay": {"fit_process": points_stay},
-    "constant noise": {"fit_process": noise_constant},
-    "none": {"n_cosines": no_cosines, "fit_process": nothing},
+    "no trend": {"maximise_evidence": no_trend},
+    "no main effects": {"n_cosines": no_cosines},
+    "inducing points stay": {"fit_sparse_process": points_stay},
+    "constant noise": {"fit_sparse_process": constant_noise},
+    "missed by evidence": {"missed_scale": missed_by_evidence},
+    "none": {
+        "maximise_evidence": no_trend,
+        "n_cosines": no_cosines,
+        "fit_sparse_process": no_sparse_process,
+        "missed_scale": missed_by_evidence,
+    },
 }
 
 
@@ -70,7 +91,7 @@ def main() -> None:
             for train, test in splits[: arguments.splits]:
                 with ExitStack() as stack:
                     for function, other in variant.items():
-                        stack.enter_context(patch(f"skcmanp.scaling.{function}", other))
+                        stack.enter_context(patch(f"skcmanp.adaptation.adaptation.{function}", other))
                     regressor = CMANPRegressor().fit(X[train], y[train])
                 scores.append(score(*regressor.predict(X[test], return_std=True), y[test]))
             likelihood, rmse, coverage = np.array(scores).T

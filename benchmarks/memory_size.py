@@ -30,11 +30,12 @@ def measure(regressor: CMANPRegressor, X: np.ndarray, y: np.ndarray, splits: lis
         likelihood, error, _ = score(mean, std, y[test])
         nll.append(-likelihood)
         rmse.append(error)
+    parts = {part.name: part for part in regressor.context_.adaptation.parts}
     return {
         "nll": float(np.mean(nll)),
         "nll se": standard_error(np.array(nll)),
         "rmse": float(np.mean(rmse)),
-        "points": len(regressor.context_.adaptation.points),
+        "inducing points": parts["inducing_points"].n_features,
         "state bytes": regressor.context_.nbytes,
         "seconds to fit": float(np.median(seconds)),
     }

@@ -21,11 +21,11 @@ from _report import write
 from sklearn.base import clone
 
 from skcmanp import CMANP, CMANPConfig, CMANPRegressor
+from skcmanp.adaptation import Adaptation
 from skcmanp.inference import Network
 from skcmanp.nn.attention import merge_heads, split_heads
-from skcmanp.scaling import Scaling
 
-UNSCALED = Scaling(np.zeros(1), np.ones(1), np.zeros(1), np.ones(1))
+UNSCALED = Adaptation.fit(np.zeros((1, 1)), np.zeros((1, 1)), standardize=False)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 

@@ -59,8 +59,8 @@ for share in (0.05, 0.2):
 # The picture
 # -----------
 # After a twentieth, draws differ in where the roof ends; after a fifth they agree on it. They are not photographs: what
-# the points of the memory cannot carry is noise to it, independent from pixel to pixel. So draws are smooth shapes
-# under grain. The mean is smoother than the photograph, and a draw is rougher.
+# the inducing points of the memory cannot carry is noise to it, independent from pixel to pixel. So draws are smooth
+# shapes under grain. The mean is smoother than the photograph, and a draw is rougher.
 titles = ["known", "mean", "std, to 0.3", "a draw", "another", "a third", "truth"]
 figure, axes = plt.subplots(2, 7, figsize=(11, 3.5), layout="constrained")
 for ax_row, panels in zip(axes, rows, strict=True):

@@ -88,8 +88,8 @@ for name, rows in results.items():
 # It is also the smaller of the two, and no slower to update, up to some hundred rows. Then its
 # cost sets in. CMANP goes on to 25,600 rows at the same cost per row, passes the
 # error where the Gaussian process stopped, and is as large after the last row as after
-# the first fit. (It has grown by 3 % from 50 to 800 rows, with the points that its memory
-# is made of; from there on not at all.)
+# the first fit. (It has grown by 3 % from 50 to 800 rows, with the inducing points of its
+# memory; from there on not at all.)
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
 titles = ("Size of the pickled estimator, MB", "Reading ten more rows, ms", "Error on 1,000 other rows, RMSE")
 for (name, rows), style in zip(results.items(), ("C0o-", "C2s-"), strict=True):

@@ -89,8 +89,8 @@ for name, reg in (("merged", merged), ("merged in another order", other_order)):
 # -----------
 # With every state that is merged, the picture is known further down. Below, the mean
 # is a guess that runs off the scale at first; its intervals, printed above, are as
-# wide. What blurs the flower is the memory: it is made of about 350 points, and does not
-# grow with the picture.
+# wide. What blurs the flower is the memory: it is made of some hundred inducing points, and
+# does not grow with the picture.
 figure, axes = plt.subplots(2, 3, figsize=(11, 5.6), layout="constrained")
 shape = image[::2, ::2].shape
 panels = [("Photograph", image[::2, ::2])]

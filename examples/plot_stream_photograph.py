@@ -33,10 +33,10 @@ grid = np.arange(len(X)).reshape(photo.shape[:2])[::2, ::2].ravel()
 # %%
 # Read, and look
 # --------------
-# The first one per cent of the pixels settle the units, where the memory has its points, and
-# where noise is large; the next 1,000 settle all this once more. The others are read in chunks
-# of 1,000 and thrown away. The state has the same size
-# throughout, so the picture that it holds cannot become as sharp as the photograph.
+# The first 512 pixels settle the units, where the memory has its inducing points, and where noise
+# is large; the first 1,000 settle all this once more. Pixels are read in chunks of 1,000 and thrown
+# away. From the thousandth on the state has the same size, so the picture that it holds cannot
+# become as sharp as the photograph.
 reg = CMANPRegressor(dtype="float32")
 looks = {}
 n_read = 0

@@ -53,9 +53,9 @@ differences = {"forgotten = never read": difference(reg, bystander)}
 # What was settled stays settled
 # ------------------------------
 # ``forget`` takes rows out of the sums. It does not undo what the first fit drew from
-# them: centre, scale and length-scales, how the noise varies, and the points of the memory.
-# Points begin at the features of some of those rows and move from there. If rows are few, or
-# the noise varies, such features also stay in the state as they were. If rows may have to be
+# them: centre, scale and length-scales, how the noise varies, and the memory's inducing
+# points, which begin at the features of some of those rows and move from there. If rows are few, or the
+# noise varies, such features also stay in the state as they were. If rows may have to be
 # removed without trace, declare ``x_bounds`` and ``y_bounds``, so that nothing is settled by data.
 private = CMANPRegressor(x_bounds=(15, 45), y_bounds=(0, 350)).fit(X_good, y_good)
 without = CMANPRegressor(x_bounds=(15, 45), y_bounds=(0, 350)).fit(X_good[1:], y_good[1:])

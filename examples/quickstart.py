@@ -71,7 +71,7 @@ mean, std = table.predict(X[362:], return_std=True)
 # A photograph
 # ------------
 # 427 x 640 pixels in random order. The first 1,024 decide on what scale the
-# colours vary, and on the points that the state remembers the picture by.
+# colours vary, and on the inducing points that the state remembers the picture by.
 image = load_sample_image("china.jpg") / 255.0
 height, width, _ = image.shape
 pixels = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1).reshape(-1, 2)

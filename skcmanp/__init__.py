@@ -1,21 +1,37 @@
 """Probabilistic regression on data that keeps arriving, with scikit-learn's interface.
 
-From a call of the estimator downwards::
+The rooms, from a call of the estimator downwards; each imports only from those below it::
 
-    regressor    CMANPRegressor: the public contract; holds the state
-    learner      rows and a state to a state; predictor: to predictions
-    parallel     reads rows chunk by chunk, shard by shard
-    checkpoints  weights on disk; one network per process
-    inference    a network in use: numpy in, numpy out
-    nn           the network: rows -> statistics -> latents -> predictions
-    state        ContextState: what has been read, of which table, and its bytes; statistics and their algebra
-    scaling      what the first data fixes, with relevance and points
-    adaptation   the first rows of a stream, until there are enough to fix it by
-    images       pictures as rows
-    metrics      NLL, CRPS, intervals and calibration of any regressor with std; scorers
-    streaming    arrays, tables and files in batches; learns from them, scores each first
-    inspection   displays of intervals, calibration and streams
-    tasks, training, recipes, cards, cli   how checkpoints are made
+    regressor      CMANPRegressor, the public contract: validates rows (validation), holds the state
+    algebra        what can be done with a state: forget, merge, decay
+    learner        rows and a state -> a state
+    predictor      rows and a state -> predictions in the targets' own units
+    joint          many targets together, block by block
+    parallel       reads rows chunk by chunk and shard by shard
+    checkpoints    weights on disk; one network per process, device (devices) and dtype
+    inference      a network in use: numpy in, numpy out
+    nn/            the network, in torch: rows -> statistics -> latents and posterior -> predictions
+                       model . config . embedding . attention . cmab . heads . conjugate . features . calibration
+    state/         what is remembered of rows, and its bytes
+                       context . summary . softmax . sums
+    adaptation/    what the first rows fix, part by part
+                       columns . rows . evidence . trend . main_effects . inducing . waves
+                       sparse_process . noise . missed . first_rows
+    kernels        Matern-5/2, for numpy and torch
+
+For any regressor with a standard deviation::
+
+    streaming/     arrays, tables and files in batches; learns them, scores each before
+    metrics/       NLL, CRPS, intervals and calibration; scorers
+    inspection/    displays of intervals, calibration and streams
+    images         pictures as rows
+
+How checkpoints are made, which the estimator never imports::
+
+    tasks/         data sets to train on, adapted as the estimator adapts itself
+    training/      the loop, its log, its evaluation
+    recipes        TOML files that determine a checkpoint
+    cards, cli     model cards, the command line
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class AlgebraMixin:
         Parameters
         ----------
         other, *others : CMANPRegressor or ContextState
-            Of the same checkpoint, columns, shape of y and scaling. An unfitted
+            Of the same checkpoint, columns, shape of y and adaptation. An unfitted
             estimator first adopts what the first of them is, its names of
             features included; if it is the only one, then also the first rows
             of its stream, which goes on as it would have.
@@ -82,7 +82,7 @@ class AlgebraMixin:
         Raises
         ------
         ValueError
-            If the checkpoints, columns, shapes or scalings differ. Where only
+            If the checkpoints, columns, shapes or adaptations differ. Where only
             one has names of features, it is a warning.
         """
         states = [_state(each) for each in (other, *others)]
@@ -99,7 +99,8 @@ class AlgebraMixin:
         Parameters
         ----------
         gamma : float
-            From 0, which empties the context but keeps the scaling, to 1.
+            From 0, which empties the context but keeps what the first rows fixed,
+            to 1.
 
         Returns
         -------

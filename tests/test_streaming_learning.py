@@ -158,7 +158,7 @@ def test_polars_tables_in_a_pipeline(wide_model):
         [StandardScaler(), None, StandardScaler()],
         [SelectKBest(f_regression, k=2)],
     ],
-    ids=str,
+    ids=["none", "passthrough", "after passthrough", "before passthrough", "with None", "needs y"],
 )
 @pytest.mark.parametrize("routing", [False, True])
 @pytest.mark.parametrize("nested", [False, True])

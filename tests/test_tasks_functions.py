@@ -3,7 +3,10 @@ import pytest
 import torch
 
 from skcmanp import CMANPConfig
+from skcmanp.adaptation.evidence import default_lengthscale
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
+
+ADAPTED = CMANPConfig(dim_x=3, memory_features=40, memory_kernel="matern52", relevance=True)
 
 
 def generator(seed=0):
@@ -52,29 +55,53 @@ def test_noise_is_relative_to_the_function():
     np.testing.assert_allclose(residual.mean(), 0.5 / 1.25**0.5, rtol=0.05)
 
 
-NETWORK = CMANPConfig(dim_x=4, memory_features=30, memory_kernel="matern52", relevance=True)
+def test_trends_are_lines_on_top_of_a_fraction_of_the_functions():
+    arguments = {"dim_x": 1, "n_context": (200, 200), "n_target": 50, "p_empty": 0.0, "noise": (0.01, 0.01)}
+
+    def linearity(p_trend):
+        """Squared correlation of targets with the feature, of every task."""
+        tasks = FunctionTasks([RandomGP(lengthscale=(0.1, 0.1))], p_trend=p_trend, **arguments)
+        batch = tasks.sample(200, generator())
+        x, y = (t - t.mean(1, keepdim=True) for t in (batch.x, batch.y))
+        return ((x * y).mean(1) ** 2 / (x.square().mean(1) * y.square().mean(1))).flatten()
+
+    without, half, all_of_them = (linearity(p) for p in (0.0, 0.5, 1.0))
+    assert (without > 0.5).float().mean() < 0.05
+    assert (all_of_them > 0.5).float().mean() > 0.5
+    assert (without > 0.5).sum() < (half > 0.5).sum() < (all_of_them > 0.5).sum()
 
 
-def test_adapted_tasks_are_the_same_tasks():
-    """Of their first rows, or with as many as a stream's first chunk, with what the memory says."""
-    arguments = {"dim_x": 4, "n_context": (30, 30), "n_target": 10, "p_empty": 0.0, "min_features": 3}
-    plain = FunctionTasks([RandomGP()], **arguments).sample(3, generator(1))
-    adapted = FunctionTasks([RandomGP()], **arguments, adapt_for=NETWORK).sample(3, generator(1))
-    assert plain.hints is None
-    assert adapted.hints.shape[:2] == (3, 10)
-    n_features = int((plain.x[0].abs().sum(0) > 0).sum())
-    assert not adapted.x[..., n_features:].any()
-    for i in range(3):  # up to shift and scale
-        for one, other in ((plain.x, adapted.x), (plain.x_target, adapted.x_target), (plain.y, adapted.y)):
-            for j in range(min(n_features, one.shape[2])):
-                assert abs(np.corrcoef(one[i, :, j], other[i, :, j])[0, 1]) > 1 - 1e-6
+def test_half_of_the_targets_lie_beyond_the_context():
+    arguments = {"dim_x": 3, "min_features": 3, "n_context": (40, 40), "n_target": 20, "p_empty": 0.0}
+    inside = FunctionTasks([RandomGP()], **arguments).sample(30, generator(2))
+    batch = FunctionTasks([RandomGP()], p_beyond=1.0, **arguments).sample(30, generator(2))
+
+    def share_beyond(batch):
+        """Largest share of targets beyond the context at one end of one feature, (B,)."""
+        low, high = batch.x.amin(1, keepdim=True), batch.x.amax(1, keepdim=True)
+        return torch.cat([(batch.x_target < low), (batch.x_target > high)], dim=2).float().mean(1).amax(1)
+
+    # Features with few levels, or equal rows, may have fewer beyond.
+    assert share_beyond(batch).median() >= 0.4
+    assert share_beyond(inside).median() < 0.2
+
+
+def test_adapted_tasks_are_what_the_network_is_given():
+    tasks = FunctionTasks([RandomLinear()], dim_x=3, n_context=(20, 20), p_empty=0.0, n_target=6, adapt_for=ADAPTED)
+    batch = tasks.sample(2, generator())
+    assert batch.x.shape == (2, 20, 3)
+    assert batch.hints.shape[:2] == (2, 6)
+    assert batch.inputs[-1] is batch.hints
+    assert all(t.dtype == torch.float32 for t in batch if t is not None)
+    parts = batch.split(2)
+    assert torch.equal(torch.cat([part.hints for part in parts]), batch.hints)
 
 
 def test_without_context_tasks_are_adapted_as_before_anything_is_known():
-    arguments = {"dim_x": 4, "n_target": 10, "p_empty": 1.0, "min_features": 4}
+    arguments = {"dim_x": 3, "n_target": 10, "p_empty": 1.0, "min_features": 3}
     plain = FunctionTasks([RandomGP()], **arguments).sample(3, generator(1))
-    adapted = FunctionTasks([RandomGP()], **arguments, adapt_for=NETWORK).sample(3, generator(1))
-    torch.testing.assert_close(adapted.x_target * 0.8 * 4**0.5, plain.x_target)
+    adapted = FunctionTasks([RandomGP()], **arguments, adapt_for=ADAPTED).sample(3, generator(1))
+    torch.testing.assert_close(adapted.x_target * default_lengthscale(3), plain.x_target)
     torch.testing.assert_close(adapted.y_target, plain.y_target)
     assert torch.isfinite(adapted.hints).all()
 
@@ -83,41 +110,6 @@ def test_some_tasks_are_scaled_by_a_streams_first_chunk():
     tasks = FunctionTasks([RandomLinear()], dim_x=1, n_context=(40, 40), p_empty=0.0)
     by_all = [tasks.sample(2, generator(seed)).y.mean(1).abs().max() < 1e-5 for seed in range(200)]
     assert 0.65 < np.mean(by_all) < 0.85
-
-
-def test_some_functions_have_a_trend():
-    arguments = {"dim_x": 2, "n_target": 400, "p_empty": 1.0, "min_features": 2, "noise": (0.02, 0.02)}
-
-    def explained(p_trend):
-        batch = FunctionTasks([RandomGP()], **arguments, p_trend=p_trend).sample(100, generator())
-        shares = []
-        for x, y in zip(batch.x_target.numpy(), batch.y_target[..., 0].numpy(), strict=True):
-            line = np.column_stack([np.ones(400), x])
-            residual = y - line @ np.linalg.lstsq(line, y, rcond=None)[0]
-            shares.append(1 - residual.var() / y.var())
-        return np.array(shares)
-
-    assert np.median(explained(1.0)) > np.median(explained(0.0)) + 0.1
-    batch = FunctionTasks([RandomGP()], **arguments, p_trend=1.0).sample(100, generator())
-    torch.testing.assert_close(batch.y_target.std(1, correction=0).mean(), torch.tensor(1.0), atol=0.03, rtol=0)
-
-
-def test_half_of_the_targets_may_lie_beyond_the_context():
-    arguments = {"dim_x": 3, "n_context": (60, 60), "n_target": 20, "p_empty": 0.0, "min_features": 3}
-    plain = FunctionTasks([RandomGP()], **arguments).sample(8, generator(1))
-    beyond = FunctionTasks([RandomGP()], **arguments, p_beyond=1.0).sample(8, generator(1))
-    assert beyond.x.shape == plain.x.shape
-    for i in range(8):
-        context, near, far = beyond.x[i], beyond.x_target[i, :10], beyond.x_target[i, 10:]
-        known = torch.cat([context, near])
-        above, below = (far.amin(0) >= known.amax(0)), (far.amax(0) <= known.amin(0))
-        assert (above | below).any()
-    for seed in range(20):
-        never = FunctionTasks([RandomGP()], **arguments, p_beyond=0.0).sample(2, generator(seed))
-        for one, other in zip(
-            never[:4], FunctionTasks([RandomGP()], **arguments).sample(2, generator(seed))[:4], strict=True
-        ):
-            assert torch.equal(one, other)
 
 
 def test_rows_keep_their_targets_when_they_move_beyond():

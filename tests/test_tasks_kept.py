@@ -1,7 +1,10 @@
 import pytest
 import torch
 
+from skcmanp import CMANPConfig
 from skcmanp.tasks import FunctionTasks, KeptTasks, RandomGP, RandomLinear
+
+ADAPTED = CMANPConfig(dim_x=2, memory_features=24, memory_kernel="matern52", relevance=True)
 
 
 class Counting:
@@ -23,10 +26,10 @@ def equal(a, b):
     return all((s is None and t is None) or torch.equal(s, t) for s, t in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("relevance", [False, True])
-def test_a_batch_is_drawn_once_and_stays_what_it_is(tmp_path, relevance):
+@pytest.mark.parametrize("adapt_for", [None, ADAPTED])
+def test_a_batch_is_drawn_once_and_stays_what_it_is(tmp_path, adapt_for):
     prior = Counting()
-    tasks = FunctionTasks([prior], dim_x=2, n_context=(6, 9), n_target=5, p_empty=0.0, relevance=relevance)
+    tasks = FunctionTasks([prior], dim_x=2, n_context=(6, 9), n_target=5, p_empty=0.0, adapt_for=adapt_for)
     drawn = tasks.sample(3, generator(1))
     kept = KeptTasks(tasks, tmp_path)
     assert equal(kept.sample(3, generator(1)), drawn)

@@ -197,8 +197,8 @@ class Adaptation:
         places = max(memory_features - d - 1, 0)  # for all but the trend
         effects = MainEffects.fit(rows.x, rows.weight, n_cosines(d, places))
         evidence = maximise_evidence(rows, effects)
-        if not memory_features:
-            return cls(table.stretched(evidence.lengthscale), targets, ratio=np.array([evidence.ratio]))
+        if not memory_features:  # a network without a memory, or one that learned its features
+            return cls(table.stretched(evidence.lengthscale), targets)
         rows = rows._replace(x=rows.x / evidence.lengthscale)
         trend = Trend(evidence.slope * evidence.lengthscale)
         effects = effects.rescaled(evidence.effects, evidence.lengthscale)

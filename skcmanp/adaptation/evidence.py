@@ -73,7 +73,7 @@ class Evidence(NamedTuple):
 
 
 def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
-    """How features matter, and signal to noise, by the evidence of a Gaussian process.
+    """How features matter, and the signal-to-noise ratio, by the evidence of a Gaussian process.
 
     That is a Matern-5/2 process of all features, and beside it the main effects,
     if with these the evidence is clearly larger, and they are not tiny. The

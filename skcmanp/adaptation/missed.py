@@ -15,7 +15,7 @@ FOLDS = 4
 # inducing points outweigh too many.
 MAX_WEIGHT_RATIO = 4.0
 
-# Priors of what the memory's regressions assume: signal to noise, and shape and rate of the noise.
+# Priors of what the memory's regressions assume: signal-to-noise ratios, and shape and rate of the noise.
 _RATIOS = np.geomspace(0.5, 150.0, 8)
 _SHAPE = 1.5
 
@@ -44,7 +44,7 @@ def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array
     noise : ndarray (n,)
         Relative noise variance at the rows.
     ratio : float
-        Signal to noise.
+        Signal-to-noise ratio.
     signal : ndarray (t,)
         Standard deviation of the signal as the evidence has it: what to assume
         where the rows say little.

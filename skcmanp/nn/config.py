@@ -42,20 +42,21 @@ class CMANPConfig:
         Number of rows from which on the count input stays the same: the
         largest context of meta-training.
     input_limit : float or None, default=None
-        Inputs beyond this absolute value are compressed logarithmically.
+        Inputs beyond this absolute value are compressed logarithmically, but
+        for a conjugate memory whose features are not learned.
     min_std : float, default=1e-3
         Smallest predictive standard deviation, in units of the scaled target.
     memory_features : int, default=0
         Features of the conjugate memory: Bayesian linear regressions whose
         prediction the network then corrects. 0 is none, the paper's.
     memory_kernel : {"learned", "matern52"}, default="learned"
-        Learned features, or those of a Matern-5/2 process at points among the
-        first rows, for inputs in units of their length-scales.
+        Learned features, or those that an adaptation to the first rows makes:
+        a trend, main effects, and a Matern-5/2 process at inducing points.
     memory_regressions : int, default=8
-        Number of these regressions that differ in signal to noise.
+        Number of these regressions that differ in the signal-to-noise ratio.
     memory_priors : int, default=1
         With learned features: number of those that differ in the initial
-        length-scale, at each signal to noise.
+        length-scale, at each signal-to-noise ratio.
     joint_rank : int, default=0
         Rank of the learned part of the correlations between targets, the
         not-diagonal head of the paper's CMANP-AND. With 0, they are the

@@ -17,8 +17,8 @@ from torch.distributions import Normal
 from skcmanp.adaptation import Basis
 from skcmanp.nn.features import LearnedFeatures
 
-# Signal to noise may be this many times what was fitted to the first rows. Where features cannot follow a function,
-# ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
+# The signal-to-noise ratio may be this many times what was fitted to the first rows. Where features cannot follow a
+# function, ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
 MAX_GROWTH = 4.0
 
 # Local standard deviations, and those of the noise with what is missed, are told relative to the mixture's, or the
@@ -74,7 +74,7 @@ class ConjugateMemory(nn.Module):
     Parameters
     ----------
     features : LearnedFeatures or int
-        With ``prior(n)``, n choices of tau for a ratio of signal to noise of one;
+        With ``prior(n)``, n choices of tau for a signal-to-noise ratio of one;
         or the number of features of adaptations, whose priors are one.
     dim_y : int
     n_ratios : int

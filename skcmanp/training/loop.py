@@ -90,7 +90,7 @@ def meta_train(
         Those of the fixed evaluation set; by default other draws of `tasks`.
     state_path : path, optional
         File of the run's state (weights, optimiser, step), written atomically
-        at every evaluation, between them after `TrainingOptions.save_seconds`,
+        at every evaluation, between them after the `save_seconds` of `options`,
         and on SIGTERM or Ctrl-C. If it exists, the run continues from it; one
         whose optimiser is None continues with a fresh optimiser.
     log_path : path, optional
