@@ -57,7 +57,8 @@ def noisy(t=1):
     """All kinds of parts, and noise that varies."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (300, 3))
-    return X, np.abs(X[:, :1]) + np.sin(3 * X[:, 1:2]) + np.exp(2 * X[:, 2:] - 2) * rng.normal(size=(300, t))
+    f = 2 * np.abs(X[:, :1]) + np.sin(5 * X[:, 1:2]) + 3 * (X[:, 2:] > 0)
+    return X, f + 0.3 * np.exp(2 * X[:, 2:] - 2) * rng.normal(size=(300, t))
 
 
 @functools.cache
@@ -104,6 +105,18 @@ def test_length_scales_multiply_the_features_scale():
     for found in (default, fitted):
         np.testing.assert_array_equal(found.table.centre, plain.table.centre)
         assert found.targets.equals(plain.targets)
+
+
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("how", ["default", "fit"])
+def test_networks_that_learned_their_features_want_length_scales_alone(d, how):
+    X, y = smooth(60)
+    found = Adaptation.fit(X[:, :d], y, how=how)
+    assert found.parts == ()
+    stretched = found.table.scale / Table.fit("x_bounds", X[:, :d], None).scale
+    assert np.allclose(stretched, default_lengthscale(d)) is (how == "default")
+    found.check_possible()
+    assert Adaptation.from_arrays(found.arrays()).equals(found)
 
 
 def test_before_rows_there_are_a_trend_and_waves():
@@ -446,6 +459,8 @@ def test_a_part_of_ones_own_is_kept_in_arrays_once_it_is_listed(monkeypatch):
 def test_arrays_say_everything(how, t):
     X, y = noisy(t)
     found = Adaptation.fit(X, y, how=how, memory_features=64)
+    if how == "fit":
+        assert {type(part) for part in found.parts} == set(PARTS)
     assert (found.noise is not None) is (how == "fit")
     again = Adaptation.from_arrays({name: array.copy() for name, array in found.arrays().items()})
     assert again.equals(found)

@@ -197,7 +197,7 @@ def test_features_of_one_batch_entry_serve_all_targets():
 
 @pytest.mark.parametrize("dim_y", [1, 2])
 def test_what_the_features_miss_is_noise_of_its_rows(dim_y):
-    """By a bounded factor where they are read, and on a scale of its own, in units of the targets, where they are not."""
+    """By a bounded factor where they are read; elsewhere on a scale of its own, in units of the targets."""
     memory = ConjugateMemory(23, dim_y, 1, ratio=(100.0, 100.0)).double()
     (x, y), (x_target, _) = rows(30), rows(5, seed=1)
     y = torch.cat([y, -3 * y[..., :1]], -1)[..., :dim_y]

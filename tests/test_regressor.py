@@ -619,6 +619,14 @@ def test_adaptation_is_left_out_where_nothing_may_depend_on_the_data(table, rele
     assert np.isfinite(reg.predict(X)).all()
 
 
+@pytest.mark.parametrize("memory", [{}, {"memory_features": 16}])
+def test_networks_that_learned_their_features_are_given_them_in_units_of_length_scales(table, memory):
+    X, y = table
+    reg = CMANPRegressor(make_model(relevance=True, **memory)).fit(X, y)
+    assert len(set(lengthscales(reg, X, y))) > 1
+    assert np.isfinite(reg.predict(X)).all()
+
+
 def test_adaptation_is_for_checkpoints_that_were_trained_with_it(table, model):
     X, y = table
     reg = CMANPRegressor(model).fit(X, y)

@@ -348,7 +348,7 @@ def test_size_does_not_depend_on_rows():
 
 def test_repr_is_one_short_line():
     half = state(5).decay(0.5)
-    d, t = len(SCALING.x_centre), len(SCALING.y_centre)
+    d, t = SCALING.n_features, SCALING.n_targets
     assert repr(half) == (
         f"ContextState(checkpoint={half.checkpoint!r}, n_features={d}, n_outputs={t}, n_rows=5, "
         f"weight={half.weight:.6g}, nbytes={half.nbytes})"

@@ -6,6 +6,7 @@ import torch
 
 from skcmanp import CMANP, CMANPConfig, CMANPRegressor
 from skcmanp.adaptation.evidence import default_lengthscale
+from skcmanp.checkpoints import get_network, resolve_checkpoint
 from skcmanp.tasks.adapted import adapted
 from skcmanp.tasks.base import TaskBatch
 
@@ -73,3 +74,39 @@ def test_networks_without_a_memory_get_length_scales_alone(batch):
     result = adapted(batch, 3, 60, dataclasses.replace(CONFIG, memory_features=0))
     assert result.hints is None
     assert not torch.equal(result.x, adapted(batch, 3, 0, CONFIG).x)
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("n_reference", [10, 60])
+def test_hints_are_what_the_estimators_network_is_told(batch, n_features, n_reference):
+    """Also after a stream's first chunk: then further rows are read."""
+    model = CMANP(CONFIG)
+    given = adapted(batch, n_features, n_reference, CONFIG)
+    network = get_network(resolve_checkpoint(model, n_features), torch.device("cpu"), torch.float64)
+    for i in range(2):
+        X, X_target = (t[i, :, :n_features].double().numpy() for t in (batch.x, batch.x_target))
+        y = batch.y[i].double().numpy()
+        reg = CMANPRegressor(model).fit(X[:n_reference], y[:n_reference])
+        state = (reg.partial_fit(X[n_reference:], y[n_reference:]) if n_reference < 60 else reg).context_
+        x_target = state.adaptation.scale_x(X_target)
+        np.testing.assert_allclose(given.x_target[i, :, :n_features], x_target, rtol=1e-5, atol=1e-5)
+        with torch.no_grad():
+            hints, _ = network._model.remembered(torch.tensor(x_target).unsqueeze(0), network._memory(state))
+        np.testing.assert_allclose(given.hints[i], hints[0], rtol=2e-3, atol=2e-3)
+
+
+def test_absent_columns_stay_absent_and_say_nothing(batch):
+    narrow = batch._replace(x=batch.x[..., :3], x_target=batch.x_target[..., :3])
+    one = adapted(narrow, 3, 60, dataclasses.replace(CONFIG, dim_x=3))
+    other = adapted(batch, 3, 60, CONFIG)
+    assert one.x.shape[2] == 3
+    assert not other.x[..., 3:].any()
+    assert not other.x_target[..., 3:].any()
+    assert torch.equal(one.hints, other.hints)
+
+
+def test_networks_whose_memory_learned_its_features_are_told_nothing(batch):
+    config = dataclasses.replace(CONFIG, memory_kernel="learned")
+    result = adapted(batch, 3, 60, config)
+    assert result.hints is None
+    torch.testing.assert_close(result.x, adapted(batch, 3, 60, dataclasses.replace(CONFIG, memory_features=0)).x)

@@ -47,9 +47,11 @@ def test_standardising_is_the_estimators():
     x, y = torch.randn(3, 20, 2) * 5 + 1, torch.randn(3, 20, 1) * 3
     batch = standardize(TaskBatch(x[:, :15], y[:, :15], x[:, 15:], y[:, 15:]), n_reference=10)
     for i in range(3):
-        scaling = Adaptation.fit(x[i, :10].double().numpy(), y[i, :10].double().numpy())
-        np.testing.assert_allclose(batch.x[i], scaling.scale_x(x[i, :15].double().numpy()), rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(batch.y_target[i], scaling.scale_y(y[i, 15:].double().numpy()), rtol=1e-3, atol=1e-4)
+        adaptation = Adaptation.fit(x[i, :10].double().numpy(), y[i, :10].double().numpy())
+        np.testing.assert_allclose(batch.x[i], adaptation.scale_x(x[i, :15].double().numpy()), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            batch.y_target[i], adaptation.scale_y(y[i, 15:].double().numpy()), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("prior", [RandomGP(), RandomMLP(), RandomLinear()])
@@ -83,3 +85,31 @@ def test_noise_is_gaussian_heavy_or_varying_and_of_unit_variance():
     # The scale follows x, not chance: rows with equal x have equal scales.
     same = noise_like(x[:, :1].expand(-1, 500, -1), 0.0, 1.0, generator())
     assert kurtosis(same).median() < 3.2
+
+
+def test_a_batch_splits_and_moves_whole():
+    parts = [torch.randn(5, n, 2) for n in (4, 4, 3, 3)]
+    for batch in (
+        TaskBatch(*parts),
+        TaskBatch(*parts, torch.randn(5, 3, 9)),
+        TaskBatch(*parts, *torch.randn(2, 5, 1, 3, 3)),
+    ):
+        pieces = batch.split(2)
+        assert [len(piece.x) for piece in pieces] == [3, 2]
+        for name, whole in batch._asdict().items():
+            if whole is None:
+                assert all(getattr(piece, name) is None for piece in pieces)
+            else:
+                assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), whole)
+        moved = batch.to("meta")
+        assert all(t is None or t.device.type == "meta" for t in moved)
+        assert [t is None for t in moved] == [t is None for t in batch]
+
+
+def test_a_network_is_given_hints_if_there_are_any():
+    x, y, x_target, y_target, hints = torch.randn(5, 2, 3, 1)
+    assert len(TaskBatch(x, y, x_target, y_target).inputs) == 3
+    *_, points, ratio, given_hints = TaskBatch(x, y, x_target, y_target, hints).inputs
+    assert points is ratio is None
+    assert given_hints is hints
+    assert TaskBatch(x, y, x_target, y_target, hints).jointly[3] is hints

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from skcmanp import CMANPConfig
+from skcmanp.adaptation.evidence import default_lengthscale
 from skcmanp.tasks import FunctionTasks, RandomGP, RandomLinear, RandomMLP
 
 ADAPTED = CMANPConfig(dim_x=3, memory_features=40, memory_kernel="matern52", relevance=True)
@@ -94,3 +95,26 @@ def test_adapted_tasks_are_what_the_network_is_given():
     assert all(t.dtype == torch.float32 for t in batch if t is not None)
     parts = batch.split(2)
     assert torch.equal(torch.cat([part.hints for part in parts]), batch.hints)
+
+
+def test_without_context_tasks_are_adapted_as_before_anything_is_known():
+    arguments = {"dim_x": 3, "n_target": 10, "p_empty": 1.0, "min_features": 3}
+    plain = FunctionTasks([RandomGP()], **arguments).sample(3, generator(1))
+    adapted = FunctionTasks([RandomGP()], **arguments, adapt_for=ADAPTED).sample(3, generator(1))
+    torch.testing.assert_close(adapted.x_target * default_lengthscale(3), plain.x_target)
+    torch.testing.assert_close(adapted.y_target, plain.y_target)
+    assert torch.isfinite(adapted.hints).all()
+
+
+def test_some_tasks_are_scaled_by_a_streams_first_chunk():
+    tasks = FunctionTasks([RandomLinear()], dim_x=1, n_context=(40, 40), p_empty=0.0)
+    by_all = [tasks.sample(2, generator(seed)).y.mean(1).abs().max() < 1e-5 for seed in range(200)]
+    assert 0.65 < np.mean(by_all) < 0.85
+
+
+def test_rows_keep_their_targets_when_they_move_beyond():
+    arguments = {"dim_x": 1, "n_context": (60, 60), "n_target": 20, "p_empty": 0.0, "noise": (1e-6, 1e-6)}
+    batch = FunctionTasks([RandomLinear(p_products=0.0)], **arguments, p_beyond=1.0).sample(4, generator(1))
+    for i in range(4):
+        x, y = (torch.cat(pair)[:, 0] for pair in ((batch.x[i], batch.x_target[i]), (batch.y[i], batch.y_target[i])))
+        assert abs(np.corrcoef(x, y)[0, 1]) > 1 - 1e-6

@@ -160,7 +160,8 @@ class Adaptation:
             Beside centre and scale fix nothing, or what is sensible before
             anything is known, or what the rows say.
         memory_features : int, default=0
-            Number of features of the conjugate memory.
+            Number of features of the conjugate memory. With none, as for networks
+            that learned theirs, only length-scales are fixed beside.
 
         Raises
         ------
