@@ -286,6 +286,6 @@ def test_fitted_values_are_coarse():
 def test_only_the_first_rows_are_looked_at():
     rows = make(EVIDENCE_ROWS + 40, d=1)
     effects = MainEffects.fit(rows.x, rows.weight, 0)
-    all_rows, some = maximise_evidence(rows, effects), maximise_evidence(rows[:EVIDENCE_ROWS], effects)
+    all_rows, some = maximise_evidence(rows, effects), maximise_evidence(rows.take(slice(EVIDENCE_ROWS)), effects)
     for one, other in zip(all_rows, some, strict=True):
         np.testing.assert_array_equal(one, other)
