@@ -76,12 +76,11 @@ def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tup
     """
     (psi, missed), (psi_out, missed_out) = features(kept.x), features(left_out.x)
     weight = kept.weight / (1 + ratio**2 * missed)
-    weighted = psi * weight[:, None]
-    eigenvalues, vectors = np.linalg.eigh(weighted.T @ psi)
-    eigenvalues = np.maximum(eigenvalues, 0.0)
-    white = vectors.T @ (weighted.T @ kept.y)  # (f, t)
+    weighted = psi * np.sqrt(weight)[:, None]
+    eigenvalues, vectors = _eigen(weighted)  # (r,), (f, r)
+    white = vectors.T @ (weighted.T @ (np.sqrt(weight)[:, None] * kept.y))  # (r, t)
     prior = np.square(_RATIOS)[:, None]
-    shrinkage = 1 / (eigenvalues + 1 / prior)  # (K, f)
+    shrinkage = 1 / (eigenvalues + 1 / prior)  # (K, r)
     explained = shrinkage @ np.square(white)  # (K, t)
     rate = 0.5 / (1 + prior) + 0.5 * np.maximum((weight[:, None] * np.square(kept.y)).sum(0) - explained, 0.0)
     shape = _SHAPE + 0.5 * weight.sum()
@@ -90,5 +89,15 @@ def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tup
     best = evidence.argmax(0)  # of every target, (t,)
     rotated = psi_out @ vectors
     error = left_out.y - rotated @ (shrinkage[best].T * white)
-    relative = np.square(rotated) @ shrinkage[best].T
+    unseen = np.square(psi_out).sum(1) - np.square(rotated).sum(1)  # of directions that no row kept tells anything of
+    relative = np.square(rotated) @ shrinkage[best].T + np.maximum(unseen, 0.0)[:, None] * prior[best, 0]
     return error, relative, rate[best, np.arange(len(best))] / (shape - 1), missed_out
+
+
+def _eigen(rows: Array) -> tuple[Array, Array]:
+    """Eigenvalues and vectors of the rows' second moments, (n, f) -> (r,), (f, r), r the smaller of n and f."""
+    if len(rows) < rows.shape[1]:
+        _, singular, transposed = np.linalg.svd(rows, full_matrices=False)
+        return np.square(singular), transposed.T
+    eigenvalues, vectors = np.linalg.eigh(rows.T @ rows)
+    return np.maximum(eigenvalues, 0.0), vectors

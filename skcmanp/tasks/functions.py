@@ -172,4 +172,5 @@ class FunctionTasks:
             "priors": ", ".join(type(prior).__name__ for prior in self.priors),
             "noise / signal": "{} to {}".format(*self.noise),
             "of them heavy-tailed, varying with x": f"{self.p_heavy:.0%}, {self.p_varying:.0%}",
+            "with a trend, with targets beyond the context": f"{self.p_trend:.0%}, {self.p_beyond:.0%}",
         }
