@@ -89,7 +89,7 @@ class Basis:
         return self.noise_profile.variance(x)
 
     def missed_covariance(self, x: Tensor) -> Tensor:
-        """Covariance between rows of what the features miss of a process of variance one, (..., N, d) -> (..., N, N)."""
+        """Covariance between rows of what features miss of a process of variance one, (..., N, d) -> (..., N, N)."""
         none = torch.zeros(*x.shape[:-1], x.shape[-2], dtype=torch.float64, device=x.device)
         return none + sum(part.missed_covariance(x) for part in self.parts)
 

@@ -15,8 +15,8 @@ PRIOR_CONSTANT = 0.5
 # That of slopes, in standard deviations of the feature, before anything is known.
 PRIOR_SLOPE = 0.3
 
-# Lines end at so many length-scales: a row farther off, of a sentinel value say, would leave the memory's sums no digits
-# for all others.
+# Lines end at so many length-scales: a row farther off, of a sentinel value say, would leave the memory's sums no
+# digits for all others.
 _FARTHEST = 1e6
 
 
