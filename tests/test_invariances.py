@@ -1,6 +1,7 @@
-"""The exactness properties of the estimator, P1 to P11, on random data."""
+"""The exactness properties of the estimator, P1 to P11 and P14, on random data."""
 
 import copy
+import functools
 import io
 import pickle
 from itertools import pairwise
@@ -275,3 +276,89 @@ def test_empty_context_is_the_prior(table, checkpoint):
     assert np.isfinite(mean).all()
     assert (std > 0).all()
     assert_same_predictions(fresh.partial_fit(X, y), reg, X)
+
+
+# ------------------------------------------------------------------ the same rows, the same answer
+
+HOUR = 3600.0
+
+
+def far_offsets(n, seed=0):
+    """Unix seconds of an hour, UTM coordinates of a city, air pressure in Pascal, and a target that depends on all."""
+    rng = np.random.default_rng(seed)
+    unit = rng.uniform(size=(n, 4))
+    X = unit * [HOUR, 5000, 5000, 3000] + [1.7e9, 448_000, 5_411_000, 99_000]
+    return X, np.sin(6 * unit[:, 0]) + unit[:, 1] * unit[:, 2] + 2 * unit[:, 3] + 0.1 * rng.normal(size=n)
+
+
+@pytest.mark.parametrize("n", [60, 300])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_p1_large_offsets_are_no_reason_to_depend_on_order(n, seed, weighted):
+    X, y = far_offsets(n, seed)
+    rng = np.random.default_rng(seed)
+    order, weight = rng.permutation(n), rng.integers(1, 4, n).astype(float) if weighted else None
+    a = CMANPRegressor().fit(X, y, weight)
+    b = CMANPRegressor().fit(X[order], y[order], None if weight is None else weight[order])
+    for one, other in ((a, b), (b, a)):
+        assert np.array_equal(one.context_.adaptation.table.centre, other.context_.adaptation.table.centre)
+        assert one.context_.adaptation.equals(other.context_.adaptation)
+    assert_same_predictions(a, b, X)
+
+
+def kinds_of_tables():
+    """Tables of 50 to 600 rows, of smooth functions, steps, noise that varies, and noise alone."""
+    for seed, n in enumerate((50, 75, 100, 150, 250, 600)):
+        rng = np.random.default_rng(seed)
+        d = (1, 2, 3, 5, 8)[seed % 5]
+        X = rng.normal(size=(n, d)) * 10.0 ** rng.integers(-2, 3, d) + rng.normal(size=d)
+        X[:, -1] = np.exp(X[:, -1] / X[:, -1].std())
+        z = (X - X.mean(0)) / X.std(0)
+        kind = seed % 4
+        if kind == 0:
+            y = np.sin(2 * z[:, 0]) + 0.1 * rng.normal(size=n)
+        elif kind == 1:
+            y = 2.0 * (z[:, 0] > 0) - 3 * (z[:, -1] > 0.5) + 0.1 * rng.normal(size=n)
+        elif kind == 2:
+            y = z @ rng.normal(size=d) + 0.5 * np.exp(0.5 * z[:, 0]) * rng.normal(size=n)
+        else:
+            y = rng.normal(size=n)
+        yield X, y
+
+
+def in_single_precision(X, y):
+    return X.astype(np.float32), y
+
+
+def both_in_single_precision(X, y):
+    return X.astype(np.float32), y.astype(np.float32)
+
+
+def perturbed(X, y):
+    rng = np.random.default_rng(9)
+    return X + 1e-7 * X.std(axis=0) * rng.normal(size=X.shape), y
+
+
+def targets_perturbed(X, y):
+    rng = np.random.default_rng(9)
+    return X, y + 1e-7 * y.std() * rng.normal(size=y.shape)
+
+
+TABLES = list(kinds_of_tables())
+
+
+@functools.cache
+def predicted(i):
+    """Of every table, as it is."""
+    X, y = TABLES[i]
+    return CMANPRegressor().fit(X, y).predict(X, return_std=True)
+
+
+@pytest.mark.parametrize("change", [in_single_precision, both_in_single_precision, perturbed, targets_perturbed])
+@pytest.mark.parametrize("i", range(len(TABLES)))
+def test_p14_last_digits_of_rows_do_not_matter(i, change):
+    """Within 1 % of a predictive std."""
+    (X, y), (mean, std) = TABLES[i], predicted(i)
+    other_mean, other_std = CMANPRegressor().fit(*change(X, y)).predict(X, return_std=True)
+    assert (np.abs(mean - other_mean) / std).max() < 0.01
+    assert (np.abs(std - other_std) / std).max() < 0.01
