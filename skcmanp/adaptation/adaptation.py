@@ -16,9 +16,9 @@ from skcmanp.adaptation.columns import FEW, Table, Targets, row_chunks
 from skcmanp.adaptation.evidence import Evidence, default_lengthscale, maximise_evidence
 from skcmanp.adaptation.inducing import InducingPoints, choose_points
 from skcmanp.adaptation.main_effects import MainEffects, n_cosines
-from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO, missed_scale
+from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, missed_scale
 from skcmanp.adaptation.noise import NoiseProfile
-from skcmanp.adaptation.rows import Rows, sample_rows
+from skcmanp.adaptation.rows import Rows, sample_rows, split_rows
 from skcmanp.adaptation.sparse_process import fit_sparse_process
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
 from skcmanp.adaptation.waves import RandomWaves
@@ -200,19 +200,20 @@ class Adaptation:
         evidence = maximise_evidence(rows, effects)
         if not memory_features:  # a network without a memory, or one that learned its features
             return cls(table.stretched(evidence.lengthscale), targets)
-        rows = rows._replace(x=rows.x / evidence.lengthscale)
+        standard, rows = rows, rows._replace(x=rows.x / evidence.lengthscale)
         trend = Trend(evidence.slope * evidence.lengthscale)
         effects = effects.rescaled(evidence.effects, evidence.lengthscale)
         places -= effects.n_features
 
-        points = choose_points(rows.x, int(MAX_SHARE * places))
+        points = choose_points(rows.x, int(MAX_SHARE * places), standard.x)
         linear = np.hstack([trend.of_rows(rows.x), effects.of_rows(rows.x)])
         points, noise = fit_sparse_process(rows, points, linear, evidence)
         alone = (trend, effects) if effects.n_features else (trend,)
         process = _Process(evidence, len(points), len(rows.x), places)
         missed = missed_scale(
             rows,
-            lambda x: _features((*alone, *process.parts(choose_points(x, len(points))))),
+            split_rows(standard, FOLDS),
+            lambda x: _features((*alone, *process.parts(choose_points(x, len(points), x * evidence.lengthscale)))),
             np.ones(len(rows.x)) if noise is None else np.exp(2 * noise.log_std(rows.x)),
             evidence.ratio,
             evidence.signal,

@@ -71,7 +71,7 @@ class InducingPoints(Part):
         return self.variance[..., None, None] * (matern52(x.double(), x.double()) - values @ values.mT)
 
 
-def choose_points(x: Array, n_points: int) -> Array:
+def choose_points(x: Array, n_points: int, standard: Array | None = None) -> Array:
     """Rows that represent all, by randomly pivoted Cholesky factorisation.
 
     Every next row is drawn in proportion to the variance that the process has
@@ -86,6 +86,9 @@ def choose_points(x: Array, n_points: int) -> Array:
         Features in units of their length-scales.
     n_points : int
         Largest number.
+    standard : ndarray (n, d), optional
+        The rows in units that do not depend on what is fitted, so that nor do
+        their random numbers; `x` by default.
 
     Returns
     -------
@@ -100,7 +103,9 @@ def choose_points(x: Array, n_points: int) -> Array:
     >>> len(choose_points(x, 50))  # different rows
     9
     """
-    place = np.floor(_PLACES * project(np.arcsinh(x))).astype(np.int64).astype(np.uint64)
+    place = (
+        np.floor(_PLACES * project(np.arcsinh(x if standard is None else standard))).astype(np.int64).astype(np.uint64)
+    )
     residual = np.ones(len(x))
     factor = np.zeros((n_points, len(x)))
     chosen: list[int] = []

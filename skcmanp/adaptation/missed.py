@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.rows import Rows
@@ -26,7 +27,14 @@ _GRID = np.linspace(-4.0, 3.0, 57)
 Features = Callable[[Array], tuple[Array, Array]]  # rows -> features (n, f) and the variance that they miss (n,)
 
 
-def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array, ratio: float, signal: Array) -> Array:
+def missed_scale(
+    rows: Rows,
+    fold: NDArray[np.int64],
+    features: Callable[[Array], Features],
+    noise: Array,
+    ratio: float,
+    signal: Array,
+) -> Array:
     """Standard deviation of the process that features miss, by cross-validation.
 
     Inducing points miss the more of a function, the farther a row is from them.
@@ -39,6 +47,8 @@ def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array
     ----------
     rows : Rows
         In units of the features' length-scales.
+    fold : ndarray (n,)
+        From 0 to `FOLDS`: which rows are left out together.
     features : callable
         Makes features, given the rows (n, d) that their inducing points may be chosen from.
     noise : ndarray (n,)
@@ -53,9 +63,8 @@ def missed_scale(rows: Rows, features: Callable[[Array], Features], noise: Array
     -------
     ndarray (t,)
     """
-    n, fold = len(rows.x), np.arange(len(rows.x)) % FOLDS
     loss = 0.5 * np.square(_GRID / _SPREAD)[:, None] * np.ones(len(signal))
-    if n < 2 * FOLDS:
+    if len(rows.x) < 2 * FOLDS:
         return signal
     for k in range(FOLDS):
         kept, left_out = rows.take(fold != k), rows.take(fold == k)

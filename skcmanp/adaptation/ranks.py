@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array
@@ -18,6 +19,9 @@ from skcmanp.kernels import matern52_of
 
 # Values of a feature whose ranks are kept; between them ranks are interpolated.
 N_KNOTS = 17
+
+# Values that differ by less, in standard deviations, are the same, as a few rounding errors are.
+_SAME = 2.0**-18
 
 # How far beyond the range of the first rows cosines are known, relative to the range, and at least.
 _REACH = 0.25
@@ -41,11 +45,14 @@ def fall_off(smoothness: float, n: int) -> Array:
 def fit_ranks(x: Array, weight: Array) -> tuple[Array, Array]:
     """Values of every feature that represent all, and their ranks, (n, d) and (n,) -> (d, N_KNOTS) twice.
 
-    A rank is the share of the weight below, and half of that which is equal.
+    A rank is the share of the weight below, and half of that which is equal, but for rounding.
+    Features are in their standard deviations.
     """
     knots, ranks = np.zeros((2, x.shape[1], N_KNOTS))
     for j, column in enumerate(x.T):
         values, inverse = np.unique(column, return_inverse=True)
+        level = _levels(values)
+        values, inverse = values[np.flatnonzero(np.diff(level, prepend=-1))], level[inverse]
         mass = np.bincount(inverse, weight)
         rank = (np.cumsum(mass) - mass / 2) / mass.sum()
         if len(values) > N_KNOTS:
@@ -54,6 +61,15 @@ def fit_ranks(x: Array, weight: Array) -> tuple[Array, Array]:
             chosen = np.minimum(np.arange(N_KNOTS), len(values) - 1)
         knots[j], ranks[j] = values[chosen], rank[chosen]
     return knots, ranks
+
+
+def _levels(values: Array) -> NDArray[np.int64]:
+    """Numbers of ascending values, those that differ by rounding being one, (n,)."""
+    starts = np.r_[True, np.diff(values) > _SAME]
+    level = np.cumsum(starts) - 1
+    first, last = values[starts], values[np.r_[starts[1:], True]]
+    starts |= (last - first > 8 * _SAME)[level]  # close together, but not equal
+    return np.cumsum(starts) - 1
 
 
 def cosines(x: Tensor, knots: Tensor, ranks: Tensor, n: int) -> Cosines:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skcmanp.adaptation.base import Array
 
@@ -62,6 +63,12 @@ def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]]) -> Rows:
 def project(values: Array) -> Array:
     """A number for every row that tells different ones apart and changes little with them, (n, k) -> (n,)."""
     return values @ np.random.default_rng(0).uniform(0.5, 1.5, values.shape[1])
+
+
+def split_rows(rows: Rows, n_parts: int) -> NDArray[np.int64]:
+    """Parts of equal numbers of rows, each like all of them, (n,); neighbours are in different ones."""
+    projection = project(np.arcsinh(np.column_stack([rows.x, rows.y])))
+    return np.argsort(np.argsort(projection, kind="stable"), kind="stable") % n_parts
 
 
 def _chosen(x: Array, y: Array, weight: Array) -> tuple[Array, Array, Array]:

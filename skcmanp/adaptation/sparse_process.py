@@ -90,7 +90,8 @@ def fit_sparse_process(
     local = 1 - float(np.square(evidence.effects).sum())
     centres, lengthscale = points[:NOISE_POINTS], evidence.alone / evidence.lengthscale
     carriers = _project(centres / lengthscale, x / lengthscale)
-    knots, ranks = fit_ranks(x, weight)
+    knots, ranks = fit_ranks(x * evidence.lengthscale, weight)
+    knots = knots / evidence.lengthscale[:, None]
     scale = _NOISE_SPREAD * np.sqrt(fall_off(_NOISE_SMOOTHNESS, NOISE_COSINES) / x.shape[1])
     waves = (row_cosines(x, knots, ranks, NOISE_COSINES) * scale).reshape(len(x), -1)
     profile = np.hstack([_NOISE_SPREAD * carriers.v.T, waves])  # (n, q + d m), its coefficients are N(0, 1)
