@@ -59,6 +59,17 @@ def test_rows_that_change_by_rounding_are_drawn_again(n, d):
     assert abs(len(points) - len(moved)) <= 1
 
 
+def test_random_numbers_do_not_depend_on_length_scales():
+    """So where one changes a little, nearly the same rows are drawn."""
+    x = np.random.default_rng(0).normal(size=(400, 4))
+    lengthscale = np.array([1.0, 1.0, 2.0, 30.0])
+    points = choose_points(x / lengthscale, 30, x) * lengthscale
+    lengthscale[3] *= 1.05
+    moved = choose_points(x / lengthscale, 30, x) * lengthscale
+    common = [(np.abs(points - point).max(axis=1) < 1e-9).any() for point in moved]
+    assert np.mean(common) > 0.8
+
+
 def test_random_numbers_are_uniform_and_those_of_places_and_draws_have_nothing_in_common():
     places = np.arange(2**64 - 500, 2**64, dtype=np.uint64)
     numbers = np.array([_uniform(np.r_[places, np.arange(500, dtype=np.uint64)], k) for k in range(20)])

@@ -27,7 +27,8 @@ def rows_of(n, size, noise=0.1, seed=0, t=1):
 
 def found(rows, signal, ratio=4.0, noise=None):
     noise = np.ones(len(rows.x)) if noise is None else noise
-    return missed_scale(rows, lambda x: features, noise, ratio, np.asarray(signal, dtype=float))
+    fold = np.arange(len(rows.x)) % FOLDS
+    return missed_scale(rows, fold, lambda x: features, noise, ratio, np.asarray(signal, dtype=float))
 
 
 @pytest.mark.parametrize("size", [0.5, 2.0])
@@ -80,7 +81,7 @@ def test_features_are_made_of_the_rows_that_are_kept():
         assert not any((x == row).all(1).any() for row in rows.x[[len(sizes) - 1]])  # of the fold
         return features
 
-    missed_scale(rows, make, np.ones(41), 4.0, np.ones(1))
+    missed_scale(rows, np.arange(41) % FOLDS, make, np.ones(41), 4.0, np.ones(1))
     assert sizes == [30, 31, 31, 31]
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skcmanp.adaptation.rows import MAX_ROWS, Rows, project, sample_rows
+from skcmanp.adaptation.rows import MAX_ROWS, Rows, project, sample_rows, split_rows
 
 
 def make(n, d=3, seed=0):
@@ -98,3 +98,20 @@ def test_some_rows_are_rows():
     assert isinstance(some, Rows)
     for part, whole in zip(some, rows, strict=True):
         np.testing.assert_array_equal(part, whole[2:5])
+
+
+@pytest.mark.parametrize("n", [1, 4, 41])
+def test_parts_are_of_equal_numbers_and_of_neighbours(n):
+    x = np.random.default_rng(0).permutation(np.linspace(0, 1, n))[:, None]
+    part = split_rows(Rows(x, np.zeros((n, 1)), np.ones(n)), 4)
+    assert np.ptp(np.bincount(part, minlength=4)) <= 1
+    np.testing.assert_array_equal(part[np.argsort(x[:, 0])], np.arange(n) % 4)
+
+
+@pytest.mark.parametrize("n", [60, 600])
+def test_parts_are_the_same_when_last_digits_and_the_order_change(n):
+    x, y, weight = make(n)
+    order = np.random.default_rng(1).permutation(n)
+    part = split_rows(Rows(x, y, weight), 4)
+    changed = split_rows(Rows(other("perturbed", x)[order], other("float32", y)[order], weight), 4)
+    assert (changed == part[order]).mean() > 0.99
