@@ -180,16 +180,6 @@ def test_weights_to_start_from(tmp_path):
     assert with_head.config == dataclasses.replace(recipe.config, joint_rank=4)
 
 
-def test_the_memory_may_be_smaller_while_training(tmp_path):
-    memory = 'relevance = true\nmemory_features = 24\nmemory_kernel = "matern52"\n[tasks]'
-    text = TEXT.replace("[tasks]", memory).replace("steps = 3", "steps = 3\nmemory_features = 12")
-    recipe = load_recipe(write(tmp_path, text))
-    assert (recipe.config.memory_features, recipe.training_config.memory_features) == (24, 12)
-    assert load_recipe(write(tmp_path, TEXT)).training_config == recipe.config.__class__(dim_x=2, dim=16, n_blocks=1)
-    with pytest.raises(ValueError, match=r"training.memory_features=12 needs memory_kernel = 'matern52'"):
-        load_recipe(write(tmp_path, TEXT.replace("steps = 3", "steps = 3\nmemory_features = 12")))
-
-
 def test_the_papers_recipe_is_the_papers():
     recipe = load_recipe(RECIPES / "meta-regression.toml")
     assert recipe.config == CMANPConfig()
@@ -254,7 +244,7 @@ def test_image_recipes_say_what_data_they_lack(tmp_path, name):
 def test_image_recipes_train(recipes, name):
     recipe = load_recipe(recipes / f"{name}.toml")
     torch.manual_seed(0)
-    model = initialize(CMANP(recipe.training_config), recipe.tasks, batch_size=2)
+    model = initialize(CMANP(recipe.config), recipe.tasks, batch_size=2)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     options = dataclasses.replace(recipe.training, steps=1, batch_size=2, accumulate=1, n_evaluation=1)
     log = meta_train(model, recipe.tasks, options, evaluation_tasks=recipe.evaluation_tasks, progress=False)
@@ -348,8 +338,9 @@ def test_tasks_are_scaled_as_the_model_reads_them(tmp_path):
     write_datasets(tmp_path)
     datasets = with_tasks('kind = "datasets"\nfiles = "sensor*.csv"\ntarget = "level"\n')
     for text in (TEXT, datasets):
-        assert not load_recipe(write(tmp_path, text)).tasks.relevance
-        assert load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 2\nrelevance = true"))).tasks.relevance
+        assert load_recipe(write(tmp_path, text)).tasks.adapt_for is None
+        recipe = load_recipe(write(tmp_path, text.replace("dim_x = 2", "dim_x = 2\nrelevance = true")))
+        assert recipe.tasks.adapt_for == recipe.config
     with pytest.raises(ValueError, match="'gp' are not scaled, but the model has relevance=true"):
         load_recipe(write(tmp_path, with_tasks('kind = "gp"\n').replace("dim_x = 2", "dim_x = 2\nrelevance = true")))
 
