@@ -97,7 +97,7 @@ def test_joint_and_marginal_predictions_agree():
     torch.testing.assert_close(marginals.mean, alone.mean)
     torch.testing.assert_close(marginals.stddev, alone.stddev)
     diagonal = MultivariateNormal(joint.loc, torch.diag_embed(joint.variance))
-    torch.testing.assert_close(joint_log_likelihood(diagonal, y_target).float(), log_likelihood(alone, y_target))
+    torch.testing.assert_close(joint_log_likelihood(diagonal, y_target), log_likelihood(alone, y_target).double())
     one = MultivariateNormal(joint.loc[2, 1], joint.covariance_matrix[2, 1]).log_prob(y_target[2, :, 1].double())
     other = MultivariateNormal(joint.loc[2, 0], joint.covariance_matrix[2, 0]).log_prob(y_target[2, :, 0].double())
     torch.testing.assert_close(joint_log_likelihood(joint, y_target)[2], (one + other) / 4)
