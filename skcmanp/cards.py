@@ -54,7 +54,7 @@ def export(model: CMANP, recipe: Recipe, output: Path, seconds: float) -> Path:
         "steps": recipe.training.steps,
         "tasks": recipe.training.steps * batch_size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() + " CPU",
-        "hours": round(seconds / 3600, 2),
+        "hours": round(seconds / 3600, 4),
         "torch": torch.__version__,
         "commit": source_commit(),
         "evaluation_tasks": n_batches * batch_size,
