@@ -33,10 +33,10 @@ class Reader(NamedTuple):
         """Read rows chunk by chunk, (n, d) and (n, t)."""
         network = get_network(self.checkpoint, self.device, self.dtype)
         total: Summary | None = None
-        with progress_bar(total=len(X), unit="row", show=progress) as bar:
+        with progress_bar(total=len(y), unit="row", show=progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):
-                x_scaled, y_scaled = self.adaptation.scale_x(x_chunk), self.adaptation.scale_y(y_chunk)
-                chunk = network.read(x_scaled, y_scaled, self.adaptation, w_chunk)
+                targets = self.adaptation.scale_y(y_chunk)
+                chunk = network.read(self.adaptation.scale_x(x_chunk, targets), targets, self.adaptation, w_chunk)
                 total = chunk if total is None else total.combine(chunk)
                 bar.update(len(x_chunk))
         # A shard may have rows of weight zero alone.
@@ -50,10 +50,10 @@ class Reader(NamedTuple):
         Shards are never smaller than a chunk, and are merged in order, so the
         result does not depend on who finishes first.
         """
-        n_shards = min(effective_n_jobs(n_jobs), -(-len(X) // self.chunk_size))
+        n_shards = min(effective_n_jobs(n_jobs), -(-len(y) // self.chunk_size))
         if n_shards <= 1:
             return self.read(X, y, weight, progress)
-        edges = np.linspace(0, len(X), n_shards + 1).astype(int)
+        edges = np.linspace(0, len(y), n_shards + 1).astype(int)
         shards = [slice(a, b) for a, b in pairwise(edges)]
         readings = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards

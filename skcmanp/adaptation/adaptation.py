@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,28 +13,36 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Frozen, Part
-from skcmanp.adaptation.columns import FEW, Table, Targets, row_chunks
-from skcmanp.adaptation.evidence import Evidence, default_lengthscale, maximise_evidence
-from skcmanp.adaptation.inducing import InducingPoints, choose_points
-from skcmanp.adaptation.main_effects import MainEffects, n_cosines
-from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, missed_scale
+from skcmanp.adaptation.categories import Categories
+from skcmanp.adaptation.columns import FEW, Targets, row_chunks
+from skcmanp.adaptation.encoding import Encoding
+from skcmanp.adaptation.evidence import default_lengthscale
+from skcmanp.adaptation.fitting import fit_memory
+from skcmanp.adaptation.inducing import InducingPoints
+from skcmanp.adaptation.inputs import Inputs, Selection
+from skcmanp.adaptation.main_effects import MainEffects
+from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
 from skcmanp.adaptation.noise import NoiseProfile
-from skcmanp.adaptation.rows import Rows, sample_rows, split_rows
-from skcmanp.adaptation.sparse_process import fit_sparse_process
+from skcmanp.adaptation.ridge import Ridge
+from skcmanp.adaptation.rows import MAX_ROWS, Rows, fold_of, sample_rows
+from skcmanp.adaptation.trees import MAX_ROWS as TREE_ROWS
+from skcmanp.adaptation.trees import Trees
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
 from skcmanp.adaptation.waves import RandomWaves
-
-# Inducing points carry at most this share of a function's variance: a stream goes on to where there are none.
-MAX_SHARE = 0.97
+from skcmanp.frames import Kind
 
 # Signal-to-noise ratio where nothing is known of it: any will do.
 UNKNOWN_RATIO = 1e3
 
 _SAMPLE_ROWS = 65_536
 
+# Numbers in the sample of rows, at most: of wide tables fewer rows are looked at.
+_SAMPLE_NUMBERS = 4_000_000
+
 # A further part is a module of its own, and one more of these.
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
-_FROZEN: tuple[type[Frozen], ...] = (Table, Targets, *PARTS, NoiseProfile)
+_INPUTS: tuple[type[Frozen], ...] = (Encoding, Selection, Categories, Trees, Ridge)
+_FROZEN: tuple[type[Frozen], ...] = (*_INPUTS, Targets, *PARTS, NoiseProfile)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +54,7 @@ class Basis:
     ratio: Tensor  # signal-to-noise ratio, (1,) or (B,)
     scale: Tensor  # standard deviation of the process that features miss, (t,) or (1,)
     n_features: int
+    n_columns: int  # of rows; a further one is the variance of what is unknown of them
 
     @classmethod
     def of_points(cls, points: Tensor, ratio: Tensor | None, n_features: int) -> Basis:
@@ -61,16 +71,21 @@ class Basis:
         waves = RandomWaves.draw(n_columns, (places - points.shape[1]) // 2, np.ones(1)).to(device)
         parts = (Trend(slope), InducingPoints(points, share), RandomWaves(waves.frequency, 1 - share))
         one = torch.ones(1, dtype=torch.float64, device=device)
-        return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features)
+        return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features, n_columns)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N)."""
+        x, unknown = self.columns(x), x[..., self.n_columns :].double().sum(-1)
         made, missed = zip(*(part(x) for part in self.parts), strict=True)
         batch = torch.broadcast_shapes(*(part.shape[:-2] for part in made))
         spare = self.n_features - sum(part.shape[-1] for part in made)  # where there is room for half a wave
         rows = made[0].shape[-2]
         psi = torch.cat([*(p.expand(*batch, -1, -1) for p in made), made[0].new_zeros(*batch, rows, spare)], dim=-1)
-        return psi, psi.new_zeros(*batch, rows) + sum(missed)
+        return psi, psi.new_zeros(*batch, rows) + unknown + sum(missed)
+
+    def columns(self, x: Tensor) -> Tensor:
+        """What is known of rows, (B, N, d or d + 1) -> (B, N, d)."""
+        return x[..., : self.n_columns]
 
     def weight(self, missed: Tensor) -> Tensor:
         """Of rows that are read. What features miss acts as noise there, but by a bounded factor, (..., N)."""
@@ -86,10 +101,11 @@ class Basis:
         """Variance of the noise relative to its mean, (..., N, d) -> (..., N)."""
         if self.noise_profile is None:
             return torch.ones_like(x[..., 0], dtype=torch.float64)
-        return self.noise_profile.variance(x)
+        return self.noise_profile.variance(self.columns(x))
 
     def missed_covariance(self, x: Tensor) -> Tensor:
         """Covariance between rows of what the features miss of a process of variance one, (B, N, d) -> (B, N, N)."""
+        x = self.columns(x)
         none = torch.zeros(*x.shape[:-1], x.shape[-2], dtype=torch.float64, device=x.device)
         return none + sum(part.missed_covariance(x) for part in self.parts)
 
@@ -100,8 +116,8 @@ class Adaptation:
 
     Parameters
     ----------
-    table : Table
-        Centre and scale of d features.
+    inputs : Inputs
+        From a table's columns to d features.
     targets : Targets
         Centre and scale of t targets.
     parts : tuple of Part, default=()
@@ -125,7 +141,7 @@ class Adaptation:
     ['trend', 'main_effects', 'inducing_points', 'random_waves']
     """
 
-    table: Table
+    inputs: Inputs
     targets: Targets
     parts: tuple[Part, ...] = ()
     noise: NoiseProfile | None = None
@@ -139,19 +155,25 @@ class Adaptation:
         y: NDArray,
         weight: Array | None = None,
         *,
+        kinds: Sequence[Kind] | None = None,
         standardize: bool = True,
         x_bounds: ArrayLike | None = None,
         y_bounds: ArrayLike | None = None,
         how: str = "none",
         memory_features: int = 0,
+        max_columns: int = 32,
+        trees: bool = True,
     ) -> Adaptation:
         """Fix everything by rows, some of which may weigh nothing.
 
         Parameters
         ----------
-        X : ndarray (n, d)
+        X : ndarray (n, c)
+            As `skcmanp.frames` reads tables; or a sparse matrix.
         y : ndarray (n, t)
         weight : ndarray (n,), optional
+        kinds : sequence of Kind, optional
+            Of the columns; all are numbers by default.
         standardize : bool, default=True
             Use moments where no bounds are given.
         x_bounds, y_bounds : pair, optional
@@ -162,80 +184,81 @@ class Adaptation:
         memory_features : int, default=0
             Number of features of the conjugate memory. With none, as for networks
             that learned theirs, only length-scales are fixed beside.
+        max_columns : int, default=32
+            Features that the network sees, at most.
+        trees : bool, default=True
+            Whether boosted trees may be among what is fixed.
 
         Raises
         ------
         ValueError
             If bounds are not a pair of finite numbers with low < high.
         """
-        table = Table.fit("x_bounds", X, weight, x_bounds, standardize)
+        encoding = Encoding.fit(X, weight, kinds, x_bounds, standardize)
         targets = Targets.fit("y_bounds", y, weight, y_bounds, standardize, FEW)
-        if how == "none":
-            return cls(table, targets)
-        if how == "default":
-            return cls._before_rows(table, targets, memory_features)
+        as_it_is = not encoding.is_category.any() and len(encoding.centre) <= max_columns
+        if how != "fit" and as_it_is:
+            return cls._before_rows(Inputs.of_numbers(encoding), targets, how, memory_features)
         chunks = row_chunks(X, y, weight, _SAMPLE_ROWS)
-        rows = sample_rows((table.scaled(a), targets.scaled(b), w) for a, b, w in chunks)
+        n_rows = int(np.clip(_SAMPLE_NUMBERS // len(encoding.centre), MAX_ROWS, TREE_ROWS))
+        rows = sample_rows(((encoding(a), targets.scaled(b), w) for a, b, w in chunks), n_rows)
+        with_trees = trees and how == "fit" and max_columns > 1
         # Several threads are slower than one on matrices as small as these, and what they fix must not depend on their
         # number.
-        with threadpool_limits(1, user_api="blas"):
-            return cls._by_rows(table, targets, rows, memory_features)
+        with threadpool_limits(1):
+            candidates = Inputs.candidates(encoding, rows, max_columns, with_trees)
+            if how != "fit":
+                return cls._before_rows(next(candidates), targets, how, memory_features)
+            return cls._by_rows(candidates, targets, rows, memory_features)
 
     @classmethod
-    def _before_rows(cls, table: Table, targets: Targets, memory_features: int) -> Adaptation:
-        """A trend, and waves for everything else."""
-        d = len(table.centre)
+    def _before_rows(cls, inputs: Inputs, targets: Targets, how: str, memory_features: int) -> Adaptation:
+        """Nothing more, or a trend, and waves for everything else."""
+        if how == "none":
+            return cls(inputs, targets)
+        d = inputs.n_features
         lengthscale = np.full(d, default_lengthscale(d))
+        inputs = inputs.stretched(lengthscale)
         if not memory_features:
-            return cls(table.stretched(lengthscale), targets)
+            return cls(inputs, targets)
         waves = RandomWaves.draw(d, (memory_features - d - 1) // 2, np.ones(1))
-        return cls(table.stretched(lengthscale), targets, (Trend(PRIOR_SLOPE * lengthscale), waves))
+        return cls(inputs, targets, (Trend(PRIOR_SLOPE * lengthscale), waves))
 
     @classmethod
-    def _by_rows(cls, table: Table, targets: Targets, rows: Rows, memory_features: int) -> Adaptation:
-        """What different rows, standardised, say."""
-        d = rows.x.shape[1]
-        places = max(memory_features - d - 1, 0)  # for all but the trend
-        effects = MainEffects.fit(rows.x, rows.weight, n_cosines(d, places))
-        evidence = maximise_evidence(rows, effects)
-        if not memory_features:  # a network without a memory, or one that learned its features
-            return cls(table.stretched(evidence.lengthscale), targets)
-        standard, rows = rows, rows._replace(x=rows.x / evidence.lengthscale)
-        trend = Trend(evidence.slope * evidence.lengthscale)
-        effects = effects.rescaled(evidence.effects, evidence.lengthscale)
-        places -= effects.n_features
-
-        points = choose_points(rows.x, int(MAX_SHARE * places), standard.x)
-        linear = np.hstack([trend.of_rows(rows.x), effects.of_rows(rows.x)])
-        points, noise = fit_sparse_process(rows, points, linear, evidence)
-        alone = (trend, effects) if effects.n_features else (trend,)
-        process = _Process(evidence, len(points), len(rows.x), places)
-        missed = missed_scale(
-            rows,
-            split_rows(standard, FOLDS),
-            lambda x: _features((*alone, *process.parts(choose_points(x, len(points), x * evidence.lengthscale)))),
-            np.ones(len(rows.x)) if noise is None else np.exp(2 * noise.log_std(rows.x)),
-            evidence.ratio,
-            evidence.signal,
-        )
-        parts = (*alone, *process.parts(points))
-        return cls(table.stretched(evidence.lengthscale), targets, parts, noise, np.array([evidence.ratio]), missed)
+    def _by_rows(cls, candidates: Iterable[Inputs], targets: Targets, rows: Rows, memory_features: int) -> Adaptation:
+        """What different rows, encoded, say: whichever of the inputs predicts those that are left out best."""
+        few = rows.take(slice(MAX_ROWS))
+        fold = fold_of(few.x, few.y)
+        tried = [(each, fit_memory(few._replace(x=each.seen(few.x, fold)[0]), memory_features)) for each in candidates]
+        inputs, fitted = max(tried, key=lambda pair: pair[1].score)
+        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change)
+        return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, fitted.missed)
 
     # ------------------------------------------------------------------ in use
 
     @property
     def n_features(self) -> int:
-        """Number of features of the data."""
-        return len(self.table.centre)
+        """Number of columns of the data."""
+        return len(self.inputs.encoding.kinds)
 
     @property
     def n_targets(self) -> int:
         """Number of targets."""
         return len(self.targets.centre)
 
-    def scale_x(self, X: NDArray) -> Array:
-        """Features in the network's units, (n, d)."""
-        return self.table.scaled(X)
+    @property
+    def lengthscale(self) -> Array:
+        """One unit of every feature that is a column of the table, in the column's own units, (d,); NaN of others."""
+        return self.inputs.lengthscale
+
+    def scale_x(self, X: NDArray, y: Array | None = None) -> Array:
+        """Features in the network's units, (n, d); of rows that are read, with their scaled targets (n, t).
+
+        Where something is unknown of a row, there is one more column: its
+        variance, relative to that of the process that features miss.
+        """
+        seen, unknown = self.inputs(X, y)
+        return np.column_stack([seen, unknown]) if unknown.any() else seen
 
     def scale_y(self, y: NDArray) -> Array:
         """Targets in the network's units, (n, t)."""
@@ -249,13 +272,14 @@ class Adaptation:
         """What makes so many features of the conjugate memory, on a device."""
         noise = None if self.noise is None else self.noise.to(device)
         ratio, missed = (torch.as_tensor(array, device=device) for array in (self.ratio, self.missed))
-        return Basis(tuple(part.to(device) for part in self.parts), noise, ratio, missed, n_features)
+        parts = tuple(part.to(device) for part in self.parts)
+        return Basis(parts, noise, ratio, missed, n_features, self.inputs.n_features)
 
     # ------------------------------------------------------------------ frozen
 
     def arrays(self) -> dict[str, NDArray]:
         """Everything as named arrays, for serialisation."""
-        frozen = [self.table, self.targets, *self.parts, *([] if self.noise is None else [self.noise])]
+        frozen = [*self.inputs.pieces(), self.targets, *self.parts, *([] if self.noise is None else [self.noise])]
         named = {f"{piece.name}.{name}": array for piece in frozen for name, array in piece.arrays().items()}
         return {**named, "ratio": self.ratio, "missed": self.missed}
 
@@ -269,7 +293,7 @@ class Adaptation:
             if own:
                 found[kind.name] = kind.from_arrays(own)
         return cls(
-            found["table"],
+            Inputs(**{kind.name: found[kind.name] for kind in _INPUTS if kind.name in found}),
             found["targets"],
             tuple(found[kind.name] for kind in PARTS if kind.name in found),
             found.get("noise"),
@@ -286,15 +310,15 @@ class Adaptation:
         """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
         if not all(np.isfinite(array).all() for array in self.arrays().values()):
             raise ValueError("What the first rows fixed is not finite.")
-        for columns in (self.table, self.targets):
+        for columns in (self.inputs.encoding, self.targets):
             if columns.centre.ndim != 1 or columns.centre.shape != columns.scale.shape or not columns.centre.size:
                 raise ValueError("Centres and scales are not as many.")
-        positive = (self.table.scale, self.targets.scale, self.ratio, self.missed)
+        positive = (self.inputs.encoding.scale, self.inputs.selection.scale, self.targets.scale, self.ratio, self.missed)
         if not all((array > 0).all() for array in positive) or self.ratio.shape != (1,):
             raise ValueError("A scale of features or targets is not positive.")
         if self.missed.shape not in ((1,), (self.n_targets,)):
             raise ValueError(f"The scale of what is missed is not that of {self.n_targets} targets.")
-        row = torch.zeros(1, 1, self.n_features, dtype=torch.float64)
+        row = torch.zeros(1, 1, self.inputs.n_features, dtype=torch.float64)
         try:
             made = [part.to("cpu")(row)[0] for part in self.parts]
             noise = None if self.noise is None else self.noise.to("cpu").variance(row)
@@ -302,33 +326,3 @@ class Adaptation:
             raise ValueError(f"A part of what the first rows fixed is not of {self.n_features} features.") from error
         if not all(torch.isfinite(values).all() for values in made) or (noise is not None and not (noise > 0).all()):
             raise ValueError("What the first rows fixed cannot be.")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Process:
-    """How inducing points and random waves share the process of all features out."""
-
-    evidence: Evidence
-    n_points: int
-    n_rows: int
-    places: int
-
-    def parts(self, points: Array) -> tuple[Part, Part]:
-        """With inducing points at these places."""
-        local = 1 - float(np.square(self.evidence.effects).sum())
-        # Where every row was worth an inducing point, further ones will be elsewhere; where few were, these say all.
-        unseen = (1 - self.n_points / self.places) * self.n_points / self.n_rows if self.places else 1.0
-        unseen = max(unseen, 1 - MAX_SHARE)
-        waves = RandomWaves.draw(points.shape[1], (self.places - self.n_points) // 2, np.array([local * unseen]))
-        return InducingPoints(points, np.array([local * (1 - unseen)])), waves
-
-
-def _features(parts: tuple[Part, ...]) -> Any:
-    """Features of an array of rows, and the variance that these miss, (n, d) -> (n, f) and (n,)."""
-    prepared = [part.to("cpu") for part in parts]
-
-    def features(x: Array) -> tuple[Array, Array]:
-        made, missed = zip(*(part(torch.from_numpy(x).unsqueeze(0)) for part in prepared), strict=True)
-        return torch.cat(made, dim=-1)[0].numpy(), (sum(missed) + torch.zeros(1, len(x)))[0].numpy()
-
-    return features

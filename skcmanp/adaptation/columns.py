@@ -8,8 +8,10 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.validation import MIN_WEIGHT
 
 # Scaled values beyond this say nothing more; it keeps their squares finite.
 LARGEST = 1e30
@@ -63,17 +65,6 @@ class Columns(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Columns):
-    """Features: a scale is that of the column, or its length-scale where that is known."""
-
-    name = "table"
-
-    def stretched(self, lengthscale: Array) -> Table:
-        """With features divided by their length-scales, too."""
-        return Table(self.centre, self.scale * lengthscale)
-
-
-@dataclass(frozen=True, eq=False)
 class Targets(Columns):
     """Targets, and what is said of them in their own units."""
 
@@ -86,9 +77,10 @@ class Targets(Columns):
 
 def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
     """Split rows into float64 chunks of at most `size`, without those of zero weight."""
-    for start in range(0, len(X), size):
+    for start in range(0, len(y), size):
         rows = slice(start, start + size)
         x_chunk, y_chunk = X[rows], y[rows]
+        x_chunk = x_chunk.toarray() if issparse(x_chunk) else x_chunk
         w_chunk = None if weight is None else weight[rows]
         if w_chunk is not None and not w_chunk.all():
             keep = w_chunk > 0
@@ -103,7 +95,7 @@ def _moments(columns: NDArray, weight: Array | None, few: float = 0) -> tuple[Ar
     Columns count from the middle of their range and in units of it, so offsets
     cost no digits, and squares neither overflow nor underflow. A constant
     column has the scale of its value, but at most one: a year that is the same
-    in all first rows may be another one later.
+    in all first rows may be another one later. Missing values say nothing.
 
     Fewer than `few` rows may be close to each other by chance, so the square of
     their distance from zero is added to their variance, divided by their number.
@@ -113,15 +105,18 @@ def _moments(columns: NDArray, weight: Array | None, few: float = 0) -> tuple[Ar
         for values, _, w in row_chunks(columns, columns[:, :0], weight, _MOMENT_ROWS):
             yield values, np.ones(len(values)) if w is None else w
 
-    low = np.min([values.min(axis=0) for values, _ in chunks()], axis=0)
-    high = np.max([values.max(axis=0) for values, _ in chunks()], axis=0)
+    low = np.min([np.where(np.isnan(values), np.inf, values).min(axis=0) for values, _ in chunks()], axis=0)
+    high = np.max([np.where(np.isnan(values), -np.inf, values).max(axis=0) for values, _ in chunks()], axis=0)
+    low, high = np.where(low > high, 0.0, low), np.where(low > high, 0.0, high)  # nothing but missing values
     peak = np.maximum(np.abs(low), np.abs(high))
     middle, radius = low / 2 + high / 2, high / 2 - low / 2
     constant = radius <= RELATIVE_RESOLUTION * peak
     unit = np.where(constant, 1.0, radius)
     total, n_rows = np.sum([(w.sum(), len(w)) for _, w in chunks()], axis=0)
-    offset = sum(w @ ((values - middle) / unit) for values, w in chunks()) / total
-    variance = sum(w @ np.square((values - middle) / unit - offset) for values, w in chunks()) / total
+    present = np.maximum(sum(w @ ~np.isnan(values) for values, w in chunks()), MIN_WEIGHT)
+    offset = sum(w @ np.nan_to_num((values - middle) / unit) for values, w in chunks()) / present
+    squares = (w @ np.nan_to_num(np.square((values - middle) / unit - offset)) for values, w in chunks())
+    variance = sum(squares) / present
     constant |= np.sqrt(variance) * unit <= RELATIVE_RESOLUTION * peak
     offset, scale = np.where(constant, 0.0, offset), np.where(constant, 1.0, np.sqrt(variance))
     centre = middle + _rounded(offset, scale) * unit

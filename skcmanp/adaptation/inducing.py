@@ -12,20 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Part, Values
-from skcmanp.adaptation.rows import project
+from skcmanp.adaptation.rows import place_uniform, places
 from skcmanp.kernels import matern52
 
 # A row whose value the inducing points leave less variance than this adds nothing but rounding errors.
 MIN_RESIDUAL = 1e-5
 
 _JITTER = 1e-8
-
-# Places per unit of a row's projection, whose rows share random numbers.
-_PLACES = 64.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +99,13 @@ def choose_points(x: Array, n_points: int, standard: Array | None = None) -> Arr
     >>> len(choose_points(x, 50))  # different rows
     9
     """
-    place = (
-        np.floor(_PLACES * project(np.arcsinh(x if standard is None else standard))).astype(np.int64).astype(np.uint64)
-    )
+    place = places(x if standard is None else standard)
     residual = np.ones(len(x))
     factor = np.zeros((n_points, len(x)))
     chosen: list[int] = []
     for k in range(n_points):
         # The largest of residual / exponential is a draw in proportion to the residuals.
-        i = int((residual / -np.log(_uniform(place, k))).argmax())
+        i = int((residual / -np.log(place_uniform(place, k))).argmax())
         if residual[i] == 0:
             break
         row = matern52(x[i : i + 1], x)[0] - factor[:k, i] @ factor[:k]
@@ -121,13 +115,3 @@ def choose_points(x: Array, n_points: int, standard: Array | None = None) -> Arr
         residual[residual <= MIN_RESIDUAL] = 0.0
         chosen.append(i)
     return x[chosen]
-
-
-def _uniform(place: NDArray[np.uint64], draw: int) -> Array:
-    """Pseudorandom numbers between 0 and 1 of places, (n,), by the finaliser of MurmurHash3."""
-    key = place * np.uint64(0x9E3779B97F4A7C15) + np.uint64((draw + 1) * 0xD1B54A32D192ED03 % 2**64)
-    for shift, multiplier in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
-        key ^= key >> np.uint64(shift)
-        key *= np.uint64(multiplier)
-    key ^= key >> np.uint64(33)
-    return (key >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54

@@ -34,7 +34,7 @@ def missed_scale(
     noise: Array,
     ratio: float,
     signal: Array,
-) -> Array:
+) -> tuple[Array, float]:
     """Standard deviation of the process that features miss, by cross-validation.
 
     Inducing points miss the more of a function, the farther a row is from them.
@@ -61,20 +61,22 @@ def missed_scale(
 
     Returns
     -------
-    ndarray (t,)
+    scale : ndarray (t,)
+    score : float
+        Log-likelihood of the rows that were left out, given the others, in nats.
     """
     loss = 0.5 * np.square(_GRID / _SPREAD)[:, None] * np.ones(len(signal))
     if len(rows.x) < 2 * FOLDS:
-        return signal
+        return signal, 0.0
     for k in range(FOLDS):
         kept, left_out = rows.take(fold != k), rows.take(fold == k)
         made = features(kept.x)
         error, relative, noise_variance, missed = _errors(kept, left_out, made, min(ratio, MAX_WEIGHT_RATIO))
         of_noise = (noise[fold == k, None] + relative) * noise_variance  # (n, t)
         variance = of_noise + np.multiply.outer(np.exp(2 * _GRID), np.square(signal)[None] * missed[:, None])
-        likelihood = -0.5 * (np.log(variance) + np.square(error) / variance)  # (grid, n, t)
+        likelihood = -0.5 * (np.log(2 * np.pi * variance) + np.square(error) / variance)  # (grid, n, t)
         loss -= likelihood.sum(1)
-    return signal * np.exp(_GRID[loss.argmin(0)])
+    return signal * np.exp(_GRID[loss.argmin(0)]), -float(loss.min(0).sum())
 
 
 def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tuple[Array, Array, Array, Array]:

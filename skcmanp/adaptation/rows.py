@@ -1,4 +1,4 @@
-"""A canonical sample of the first rows: the same whatever their order, their chunks and their last digits."""
+"""A canonical sample of the first rows, and folds of it: the same whatever order, chunks and last digits of the rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 from skcmanp.adaptation.base import Array
 
 MAX_ROWS = 2048
+
+# Parts that rows are split into, of which all but one say what a row of that one is read with.
+N_FOLDS = 4
+
+# Places per unit of a row's projection, whose rows share random numbers.
+_PLACES = 64.0
+
+# What a missing value counts as where rows are told apart, in standard deviations.
+_MISSING = -10.0
 
 # Rows that differ by less, in standard deviations, are the same.
 _SAME = 1e-6
@@ -28,7 +37,7 @@ _FREQUENCY = 16.0
 class Rows(NamedTuple):
     """Different rows, standardised."""
 
-    x: Array  # (n, d)
+    x: Array  # (n, d), NaN where values are missing
     y: Array  # (n, t)
     weight: Array  # positive, (n,)
 
@@ -37,8 +46,10 @@ class Rows(NamedTuple):
         return Rows(*(array[chosen] for array in self))
 
 
-def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]]) -> Rows:
-    """At most `MAX_ROWS` different rows; which, and in which order, depends on their values alone.
+def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]], max_rows: int = MAX_ROWS) -> Rows:
+    """At most `max_rows` different rows; which, and in which order, depends on their values alone.
+
+    The first of them are the sample of fewer rows.
 
     Equal rows are one whose weight is the sum of theirs.
 
@@ -54,7 +65,8 @@ def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]]) -> Rows:
     kept: tuple[Array, Array, Array] | None = None
     for x, y, weight in chunks:
         rows = x, y, np.ones(len(x)) if weight is None else weight
-        kept = _chosen(*(rows if kept is None else (np.concatenate(pair) for pair in zip(kept, rows, strict=True))))
+        pairs = rows if kept is None else (np.concatenate(pair) for pair in zip(kept, rows, strict=True))
+        kept = _chosen(*pairs, max_rows)
     assert kept is not None
     x, y, weight = kept
     return Rows(_rounded(x), _rounded(y), weight)
@@ -71,16 +83,40 @@ def split_rows(rows: Rows, n_parts: int) -> NDArray[np.int64]:
     return np.argsort(np.argsort(projection, kind="stable"), kind="stable") % n_parts
 
 
-def _chosen(x: Array, y: Array, weight: Array) -> tuple[Array, Array, Array]:
+def fold_of(x: Array, y: Array) -> NDArray[np.int64]:
+    """Fold of every row, (n,), by the values of its features (n, e) and targets (n, t): always the same one."""
+    return np.floor(N_FOLDS * place_uniform(places(np.column_stack([x, y])), 0)).astype(np.int64)
+
+
+def places(values: Array) -> NDArray[np.uint64]:
+    """Places of rows (n, k) in standard deviations: those that differ by rounding share one, but for a few."""
+    return np.floor(_PLACES * project(_compressed(values))).astype(np.int64).astype(np.uint64)
+
+
+def place_uniform(place: NDArray[np.uint64], draw: int) -> Array:
+    """Pseudorandom numbers between 0 and 1 of places, (n,), by the finaliser of MurmurHash3."""
+    key = place * np.uint64(0x9E3779B97F4A7C15) + np.uint64((draw + 1) * 0xD1B54A32D192ED03 % 2**64)
+    for shift, multiplier in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
+        key ^= key >> np.uint64(shift)
+        key *= np.uint64(multiplier)
+    key ^= key >> np.uint64(33)
+    return (key >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54
+
+
+def _compressed(values: Array) -> Array:
+    return np.arcsinh(np.where(np.isnan(values), _MISSING, values))
+
+
+def _chosen(x: Array, y: Array, weight: Array, max_rows: int) -> tuple[Array, Array, Array]:
     """Different rows, those of the smallest pseudorandom numbers."""
-    values = np.arcsinh(np.column_stack([x, y]))
+    values = _compressed(np.column_stack([x, y]))
     projection = project(values)
     order = np.argsort(projection, kind="stable")  # equal rows are neighbours
     x, y, weight, values, projection = (array[order] for array in (x, y, weight, values, projection))
     is_new = np.r_[True, np.abs(np.diff(values, axis=0)).max(axis=1) > _SAME]
     group = np.cumsum(is_new) - 1
     number = _FREQUENCY * projection[is_new]
-    first = np.flatnonzero(is_new)[np.argsort(number - np.floor(number), kind="stable")[:MAX_ROWS]]
+    first = np.flatnonzero(is_new)[np.argsort(number - np.floor(number), kind="stable")[:max_rows]]
     return x[first], y[first], np.bincount(group, weight).astype(np.float64)[group[first]]
 
 

@@ -233,7 +233,7 @@ class CMANP(nn.Module):
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        k, v = self.rows_keys_values(x, y, projection)
+        k, v = self.rows_keys_values(x if basis is None else basis.columns(x), y, projection)
         queries = projection.queries.expand(len(k), -1, -1, -1)
         softmax = read_statistics(queries, k, v, log_weight)
         if self.memory is None:
@@ -306,7 +306,8 @@ class CMANP(nn.Module):
         return self.memory.mixture(parts, memory.posterior)[1], parts
 
     def _predict(self, x: Tensor, memory: Memory, count: Tensor, hints: Tensor | None = None) -> Prediction:
-        features = self.features(self.bound_x(x)).expand(len(count), -1, -1)  # (B, M, F)
+        known = x if memory.basis is None else memory.basis.columns(x)  # (B or 1, M, d)
+        features = self.features(self.bound_x(known)).expand(len(count), -1, -1)  # (B, M, F)
         inputs, start, parts = features, None, None
         if hints is None and memory.posterior is not None:
             hints, parts = self.remembered(x, memory)

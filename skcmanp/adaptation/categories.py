@@ -1,0 +1,102 @@
+"""Categories as numbers: what the targets are like where a row is of a category.
+
+A category of few rows is pulled towards the mean of all, as the mean of a
+random effect is. The mean of a row's own target would give that away, so the
+rows are split into folds, and every one is read with means of the other folds;
+rows to predict have means of all. Which fold a row is in, its values say, so
+that rows mean the same whenever they are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.rows import N_FOLDS
+
+# Levels that are kept of all columns together, the most frequent: a bound of the state.
+MAX_LEVELS = 10_000
+
+# Identity of what is missing, which no category has.
+_MISSING = -(2.0**60)
+
+
+@dataclass(frozen=True, eq=False)
+class Categories(Frozen):
+    """Codes of the levels of k columns.
+
+    Parameters
+    ----------
+    columns : ndarray (k,), int64
+        Which of the encoding's numbers they are.
+    starts : ndarray (k + 1,), int64
+        Where the levels of every column start.
+    levels : ndarray (l,)
+        Identities, ascending within a column.
+    codes : ndarray (N_FOLDS + 1, l, t)
+        Of every target, by the rows that are not in a fold, and by all.
+    """
+
+    name = "categories"
+    columns: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    levels: Array
+    codes: Array
+
+    @classmethod
+    def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64], columns: NDArray[np.int64]) -> Self:
+        """By rows (n, e) with targets (n, t), in standard deviations, and folds (n,)."""
+        found = [np.unique(_identities(x[:, j]), return_inverse=True) for j in columns]
+        counts = np.concatenate([np.bincount(inverse, weight) for _, inverse in found])
+        least = np.sort(counts)[-MAX_LEVELS] if len(counts) > MAX_LEVELS else 0.0
+        levels, codes = [], []
+        for values, inverse in found:
+            kept = np.bincount(inverse, weight) >= least
+            by_fold = [_means(inverse, len(values), y, weight * (fold != k)) for k in range(N_FOLDS)]
+            codes.append(np.stack([*by_fold, _means(inverse, len(values), y, weight)])[:, kept])
+            levels.append(values[kept])
+        starts = np.cumsum([0, *map(len, levels)])
+        return cls(columns, starts, np.concatenate(levels), np.concatenate(codes, axis=1))
+
+    def __call__(self, x: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> tuple[Array, NDArray[np.bool_]]:
+        """Codes of rows, and whether their levels are known, (n, e) -> (n, k t) and (n, k)."""
+        codes, known = [], []
+        for j, start, stop in zip(self.columns, self.starts[:-1], self.starts[1:], strict=True):
+            levels, values = self.levels[start:stop], _identities(x[:, j])
+            at = np.minimum(np.searchsorted(levels, values), max(len(levels) - 1, 0))
+            known.append(levels[at] == values if len(levels) else np.zeros(len(x), dtype=bool))
+            if len(levels):
+                codes.append(np.where(known[-1][:, None], self.codes[fold, start + at], 0.0))
+            else:
+                codes.append(np.zeros((len(x), self.codes.shape[2])))
+        return np.hstack(codes), np.column_stack(known)
+
+
+def _identities(column: Array) -> Array:
+    return np.where(np.isnan(column), _MISSING, column)
+
+
+def _means(level: NDArray[np.int64], n_levels: int, y: Array, weight: Array) -> Array:
+    """Means of the targets of every level, less that of all, as random effects have them, (n_levels, t)."""
+    count = np.bincount(level, weight, n_levels)
+    means = []
+    for target in y.T:
+        centred = target - np.average(target, weights=weight)
+        total = np.bincount(level, weight * centred, n_levels)
+        mean = total / np.maximum(count, 1.0)
+        means.append(total / (count + _noise_to_effect(mean, count, weight @ np.square(centred))))
+    return np.column_stack(means)
+
+
+def _noise_to_effect(mean: Array, count: Array, square: float) -> float:
+    """Variance within levels in units of that between them, by an analysis of variance."""
+    n, n_levels = count.sum(), np.count_nonzero(count)
+    between = (count * np.square(mean)).sum()
+    within = max(square - between, 0.0) / max(n - n_levels, 1.0)
+    size = (n - np.square(count).sum() / n) / max(n_levels - 1, 1)
+    effect = (between / max(n_levels - 1, 1) - within) / max(size, 1.0)
+    return within / max(effect, 1e-3 * within, 1e-12)

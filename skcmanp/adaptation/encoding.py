@@ -1,0 +1,106 @@
+"""Columns of any kind as numbers in standard deviations of the first rows.
+
+Dates are made into what may matter about them. Categories keep their
+identities, and what is missing stays NaN: what these mean, other parts say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.columns import Columns
+from skcmanp.frames import Kind
+
+_DAY = 86_400.0
+
+# Days of a year, of a week, and hours of a day.
+DATE_FEATURES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding(Frozen):
+    """Columns of a table -> e numbers, of which categories' are identities.
+
+    Parameters
+    ----------
+    kinds : ndarray (c,), int64
+        A `Kind` for every column of the table.
+    centre, scale : ndarray (e,)
+        Of the numbers; 0 and 1 of categories.
+    """
+
+    name = "encoding"
+    kinds: NDArray[np.int64]
+    centre: Array
+    scale: Array
+
+    @classmethod
+    def fit(
+        cls,
+        X: NDArray,
+        weight: Array | None,
+        kinds: Sequence[Kind] | None = None,
+        bounds: ArrayLike | None = None,
+        standardize: bool = True,
+    ) -> Self:
+        """By moments of rows (n, c), or by declared bounds, or by nothing; all are numbers unless `kinds` say else.
+
+        Raises
+        ------
+        ValueError
+            If bounds are not a pair of finite numbers with low < high, or of
+            columns that are no numbers.
+        """
+        own = np.full(X.shape[1], Kind.NUMBER, dtype=np.int64) if kinds is None else np.array(kinds, dtype=np.int64)
+        if bounds is not None and (other := own[own > Kind.NUMBER]).size:
+            raise ValueError(
+                f"x_bounds={bounds!r} are given, but X has {len(other)} columns of categories or dates, which have no "
+                "bounds; leave x_bounds=None, or encode these columns as numbers."
+            )
+        columns = Columns.fit("x_bounds", _expanded(X, own), weight, bounds, standardize)
+        category = np.repeat(own == Kind.CATEGORY, _width(own))
+        return cls(own, np.where(category, 0.0, columns.centre), np.where(category, 1.0, columns.scale))
+
+    @property
+    def source(self) -> NDArray[np.int64]:
+        """Column of the table that every number is of, (e,)."""
+        return np.repeat(np.arange(len(self.kinds)), _width(self.kinds))
+
+    @property
+    def is_category(self) -> NDArray[np.bool_]:
+        """Which of the numbers are identities, (e,)."""
+        return self.kinds[self.source] == Kind.CATEGORY
+
+    def __call__(self, X: NDArray) -> Array:
+        """Numbers of rows, (n, c) -> (n, e)."""
+        return Columns(self.centre, self.scale).scaled(_expanded(X, self.kinds))
+
+
+def _width(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many numbers are made of every column."""
+    return np.where(kinds == Kind.DATE, DATE_FEATURES, 1)
+
+
+def _expanded(X: NDArray, kinds: NDArray[np.int64]) -> Array:
+    """With all that may matter of dates in place of them, (n, c) -> (n, e)."""
+    if not (kinds == Kind.DATE).any():
+        return X
+    X = X.astype(np.float64, copy=False)
+    return np.column_stack([_date_features(x) if kind == Kind.DATE else x for x, kind in zip(X.T, kinds, strict=True)])
+
+
+def _date_features(seconds: Array) -> Array:
+    """Days since 1970, day of the year, day of the week and hour of the day, (n,) -> (n, DATE_FEATURES)."""
+    days = seconds / _DAY
+    missing = np.isnan(days)
+    whole = np.where(missing, 0, np.floor(days)).astype("datetime64[D]")
+    of_year = (whole - whole.astype("datetime64[Y]")).astype(np.float64)
+    of_week = (whole.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
+    of_day = (seconds - np.floor(days) * _DAY) / 3600
+    return np.column_stack([days, *(np.where(missing, np.nan, values) for values in (of_year, of_week, of_day))])

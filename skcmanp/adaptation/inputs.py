@@ -1,0 +1,218 @@
+"""From a table of any kind to the few numbers of a row that the kernel and the network see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.categories import Categories
+from skcmanp.adaptation.encoding import Encoding
+from skcmanp.adaptation.ridge import Ridge
+from skcmanp.adaptation.rows import N_FOLDS, Rows, fold_of
+from skcmanp.adaptation.trees import MIN_ROWS, Trees
+from skcmanp.frames import Kind
+
+# Columns of a wider table that are seen, the most telling ones, beside what is predicted from all.
+MAX_COLUMNS = 24
+
+# A column misses values often, if so many of the first rows do: the noise then has what that leaves open.
+_OFTEN = 5
+
+# Rows of which ridge regressions are fitted: on very wide tables their cost grows with the square of the number.
+_RIDGE_ROWS = 2048
+
+# Rows that tell how much a missing value changes.
+_TRIED_ROWS = 64
+
+# Identity of no category.
+_UNSEEN = -(2.0**61)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection(Frozen):
+    """Which numbers are seen, in which units, and what is unknown where a value is.
+
+    Parameters
+    ----------
+    used : ndarray (d,), int64
+        Of the numbers, then the codes of categories, then predictions from all.
+    centre, scale : ndarray (d,)
+        The scale is a length-scale, too, where that is known.
+    often : ndarray (c,), int64
+        Whether a column of the table misses values often.
+    unknown : ndarray (c,)
+        Variance of what a value tells that is missing though that is not often
+        so, or a category that was not there, relative to the process.
+    """
+
+    name = "selection"
+    used: NDArray[np.int64]
+    centre: Array
+    scale: Array
+    often: NDArray[np.int64]
+    unknown: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Everything that rows pass through, one after another.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    selection : Selection
+    categories : Categories, optional
+        If there are any.
+    trees : Trees, optional
+    ridge : Ridge, optional
+    """
+
+    encoding: Encoding
+    selection: Selection
+    categories: Categories | None = None
+    trees: Trees | None = None
+    ridge: Ridge | None = None
+
+    @classmethod
+    def of_numbers(cls, encoding: Encoding) -> Inputs:
+        """All columns as they are."""
+        n = len(encoding.centre)
+        none = np.zeros(len(encoding.kinds))
+        return cls(encoding, Selection(np.arange(n), np.zeros(n), np.ones(n), none.astype(np.int64), none))
+
+    @classmethod
+    def candidates(cls, encoding: Encoding, rows: Rows, max_columns: int, with_trees: bool) -> Iterator[Inputs]:
+        """What may suit encoded rows: without trees, and with.
+
+        Of wider tables than `max_columns` the most telling columns are seen,
+        and what a ridge regression on all predicts.
+        """
+        fold = fold_of(rows.x, rows.y)
+        columns = np.flatnonzero(encoding.is_category)
+        categories = None
+        if len(columns):
+            categories = Categories.fit(rows.x, rows.y, rows.weight, fold, columns)
+        plain = replace(cls.of_numbers(encoding), categories=categories)
+        numbers = plain.numbers(rows.x, fold)[0]
+        varies = np.flatnonzero(np.nanmax(numbers, 0, initial=-np.inf) > np.nanmin(numbers, 0, initial=np.inf))
+        trees, ridge, gain = None, None, _correlation(np.nan_to_num(numbers), rows)
+        if with_trees and len(rows.x) >= MIN_ROWS:
+            trees, gain = Trees.fit(numbers, rows.y, rows.weight, fold)
+        n_predicted = rows.y.shape[1] * (2 if trees else 1)
+        if len(varies) > max_columns - n_predicted:
+            few = slice(_RIDGE_ROWS)
+            ridge = Ridge.fit(numbers[few], rows.y[few], rows.weight[few], fold[few])
+            varies = np.sort(varies[np.argsort(-gain[varies], kind="stable")[: min(MAX_COLUMNS, max_columns - n_predicted)]])
+        yield replace(plain, ridge=ridge)._selected(rows, fold, varies)
+        if trees is not None:
+            yield replace(plain, ridge=ridge, trees=trees)._selected(rows, fold, varies)
+
+    def _selected(self, rows: Rows, fold: NDArray[np.int64], columns: NDArray[np.int64]) -> Inputs:
+        """With these of the numbers, and all that is predicted, in standard deviations."""
+        every, _ = self._all(rows.x, fold)
+        n_numbers = every.shape[1] - rows.y.shape[1] * ((self.trees is not None) + (self.ridge is not None))
+        used = np.r_[columns, np.arange(n_numbers, every.shape[1])]
+        centre, scale = np.zeros(len(used)), np.ones(len(used))
+        n_encoded = np.count_nonzero(~self.encoding.is_category)
+        for i, j in enumerate(used):
+            if j >= n_encoded:  # not in standard deviations yet
+                centre[i] = np.average(every[:, j], weights=rows.weight)
+                scale[i] = np.sqrt(np.average(np.square(every[:, j] - centre[i]), weights=rows.weight)) or 1.0
+        missing = np.isnan(rows.x).sum(0) >= _OFTEN
+        often = np.zeros(len(self.encoding.kinds), dtype=np.int64)
+        np.maximum.at(often, self.encoding.source, missing.astype(np.int64))
+        return replace(self, selection=Selection(used, centre, scale, often, self.selection.unknown))
+
+    def with_unknown(self, rows: Rows, change: Callable[[Array, Array], float]) -> Inputs:
+        """Find what every column tells: by the variance of a function's `change` between some rows, and without it."""
+        encoded = rows.x[:_TRIED_ROWS]
+        before = self.seen(encoded)[0]
+        unknown = np.zeros(len(self.encoding.kinds))
+        for column in np.unique(self._sources()):
+            changed = encoded.copy()
+            numbers = self.encoding.source == column
+            changed[:, numbers] = _UNSEEN if self.encoding.kinds[column] == Kind.CATEGORY else np.nan
+            unknown[column] = change(before, self.seen(changed)[0])
+        return replace(self, selection=replace(self.selection, unknown=unknown))
+
+    def _sources(self) -> NDArray[np.int64]:
+        """Columns of the table that what is seen, and what trees predict, is made of."""
+        category, n_targets = self.encoding.is_category, 1 if self.categories is None else self.categories.codes.shape[2]
+        source = np.r_[self.encoding.source[~category], np.repeat(self.encoding.source[category], n_targets)]
+        asked = self.selection.used[self.selection.used < len(source)]
+        return source[asked if self.trees is None else np.r_[asked, self.trees.features]]
+
+    # ------------------------------------------------------------------ in use
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that are seen."""
+        return len(self.selection.used)
+
+    @property
+    def lengthscale(self) -> Array:
+        """One unit of every feature that is a column of the table, in the column's own units, (d,); NaN of others."""
+        scale = np.where(self.encoding.kinds == Kind.NUMBER, 1.0, np.nan)[self.encoding.source] * self.encoding.scale
+        scale = scale[~self.encoding.is_category]
+        padded = np.r_[scale, np.full(self.selection.used.max(initial=-1) + 1, np.nan)]
+        return padded[self.selection.used] * self.selection.scale
+
+    def __call__(self, X: NDArray, y: Array | None = None) -> tuple[Array, Array]:
+        """What is seen of rows, and what is unknown of them, (n, c) -> (n, d) and (n,).
+
+        Rows that are read come with their scaled targets (n, t).
+        """
+        encoded = self.encoding(X)
+        predicts = self.categories or self.trees or self.ridge
+        return self.seen(encoded, N_FOLDS if y is None or not predicts else fold_of(encoded, y))
+
+    def seen(self, encoded: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> tuple[Array, Array]:
+        """The same of encoded rows (n, e), which are in a fold, or to be predicted."""
+        every, known = self._all(encoded, fold)
+        selection = self.selection
+        seen = (every[:, selection.used] - selection.centre) / selection.scale
+        if not selection.unknown.any():
+            return np.nan_to_num(seen, copy=False), np.zeros(len(encoded))
+        absent = np.isnan(encoded)
+        if self.categories is not None:
+            absent[:, self.categories.columns] = ~known
+        unknown = np.zeros((len(encoded), len(selection.unknown)), dtype=bool)
+        for j in np.flatnonzero(absent.any(0)):
+            column = self.encoding.source[j]
+            if self.encoding.is_category[j] or not selection.often[column]:
+                unknown[:, column] |= absent[:, j]
+        return np.nan_to_num(seen, copy=False), unknown @ selection.unknown
+
+    def numbers(self, encoded: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> tuple[Array, NDArray[np.bool_]]:
+        """Numbers and codes of encoded rows, and whether categories are known, (n, e) -> (n, m) and (n, k)."""
+        if self.categories is None:
+            return encoded, np.ones((len(encoded), 0), dtype=bool)
+        codes, known = self.categories(encoded, fold)
+        return np.hstack([encoded[:, ~self.encoding.is_category], codes]), known
+
+    def _all(self, encoded: Array, fold: NDArray[np.int64] | int) -> tuple[Array, NDArray[np.bool_]]:
+        """With what is predicted from them."""
+        numbers, known = self.numbers(encoded, fold)
+        predicted = [part(numbers, fold) for part in (self.ridge, self.trees) if part is not None]
+        return (np.hstack([numbers, *predicted]) if predicted else numbers), known
+
+    def stretched(self, lengthscale: Array) -> Inputs:
+        """With features divided by their length-scales, too."""
+        return replace(self, selection=replace(self.selection, scale=self.selection.scale * lengthscale))
+
+    def pieces(self) -> list[Frozen]:
+        """All that is frozen."""
+        found = (self.encoding, self.selection, self.categories, self.trees, self.ridge)
+        return [piece for piece in found if piece is not None]
+
+
+def _correlation(numbers: Array, rows: Rows) -> Array:
+    """How much of the targets' variance a line in every number has, relative to others, (n, m) -> (m,)."""
+    share = (rows.weight / rows.weight.sum())[:, None]
+    x, y = (values - (share * values).sum(0) for values in (numbers, rows.y))
+    variance = (share * np.square(x)).sum(0)
+    return np.square(x.T @ (share * y)).sum(1) / np.where(variance > 0, variance, np.inf)

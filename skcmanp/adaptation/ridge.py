@@ -1,0 +1,52 @@
+"""Ridge regression on all columns of a wide table, whose predictions are one more feature of every row.
+
+What the kernel and the network see are few columns. Lines in all others still
+count, many small ones together. As with trees, rows are read with the
+predictions of regressions on the other folds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+
+from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.rows import N_FOLDS
+
+# Penalties relative to the number of columns, from those of strong signals to those that leave next to nothing.
+_PENALTIES = np.geomspace(1e-3, 1e3, 13)
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge(Frozen):
+    """Regressions for every target: on the rows that are not in a fold, and on all.
+
+    Parameters
+    ----------
+    coefficients : ndarray (t, N_FOLDS + 1, e)
+    intercept : ndarray (t, N_FOLDS + 1)
+    """
+
+    name = "ridge"
+    coefficients: Array
+    intercept: Array
+
+    @classmethod
+    def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> Self:
+        """On rows (n, e) in standard deviations; values that are missing are the mean's."""
+        x = np.nan_to_num(x)
+        coefficients, intercept = np.empty((y.shape[1], N_FOLDS + 1, x.shape[1])), np.empty((y.shape[1], N_FOLDS + 1))
+        for t, k in np.ndindex(*intercept.shape):
+            model = RidgeCV(alphas=x.shape[1] * _PENALTIES)
+            model.fit(x[fold != k], y[fold != k, t], sample_weight=weight[fold != k])
+            coefficients[t, k], intercept[t, k] = model.coef_, model.intercept_
+        return cls(coefficients, intercept)
+
+    def __call__(self, x: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> Array:
+        """Predictions of rows, (n, e) -> (n, t)."""
+        every = np.einsum("ne,tke->ntk", np.nan_to_num(x), self.coefficients, optimize=True) + self.intercept
+        return every[np.arange(len(x)), :, fold]

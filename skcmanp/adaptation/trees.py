@@ -1,0 +1,128 @@
+"""Boosted trees, whose predictions are one more feature of every row.
+
+Trees follow jumps and take any number of columns, with values that are missing;
+the memory and the network make of their predictions what these are worth. A
+tree knows the targets of the rows that it was fitted to, so these are split
+into folds, and every row is read with the predictions of trees that were fitted
+to the other folds: "stacked generalization" (Wolpert, 1992). Rows to predict
+have those of trees that were fitted to all.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.rows import N_FOLDS
+
+# Rows that trees are fitted to, at least and at most.
+MIN_ROWS = 100
+MAX_ROWS = 10_000
+
+_TREES = 100
+_DEPTH = 10
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Trees(Frozen):
+    """Sums of trees for every target: by the rows that are not in a fold, and by all.
+
+    Nodes of all trees are numbered together. Their roots come first, the right
+    child of a node follows the left one, and leaves lead to themselves.
+
+    Parameters
+    ----------
+    feature : ndarray (n_nodes,), int32
+        Feature f that a node asks for; minus f + 1 if rows that miss it go left.
+    threshold : ndarray (n_nodes,)
+        Larger values go right.
+    left : ndarray (n_nodes,), int32
+    value : ndarray (n_nodes,), float32
+        Of leaves.
+    baseline : ndarray (t, N_FOLDS + 1)
+    """
+
+    name = "trees"
+    feature: NDArray[np.int32]
+    threshold: Array
+    left: NDArray[np.int32]
+    value: NDArray[np.float32]
+    baseline: Array
+
+    @classmethod
+    def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> tuple[Self, Array]:
+        """Trees of rows (n, e), which may miss values, and how much they gain by every feature, (e,)."""
+        nodes: list[NDArray] = []
+        baseline, gain = np.empty((y.shape[1], N_FOLDS + 1)), np.zeros(x.shape[1])
+        for t, k in np.ndindex(*baseline.shape):
+            model = _boosted(x[fold != k], y[fold != k, t], weight[fold != k])
+            baseline[t, k] = np.ravel(model._baseline_prediction)[0]
+            nodes += (trees := [tree.nodes for (tree,) in model._predictors])
+            inner = np.concatenate(trees)
+            gain += np.bincount(inner["feature_idx"], np.where(inner["is_leaf"], 0.0, inner["gain"]), x.shape[1])
+        return cls(*_renumbered(nodes), baseline), gain
+
+    def __call__(self, x: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> Array:
+        """Predictions of rows, (n, e) -> (n, t), by the trees without a fold, or by all rows."""
+        fold = np.broadcast_to(fold, len(x))
+        chunks = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(x), _ROWS_AT_ONCE)]
+        return np.concatenate([self._predicted(x[rows], fold[rows]) for rows in chunks])
+
+    def _predicted(self, x: Array, fold: NDArray[np.int64]) -> Array:
+        feature, missing_left, left = self._nodes
+        values, start = x.ravel(), x.shape[1] * np.arange(len(x))[:, None, None]
+        roots = np.arange(self.baseline.size * _TREES).reshape(*self.baseline.shape, _TREES)
+        node = roots[:, fold].swapaxes(0, 1)  # (n, t, n_trees)
+        for _ in range(_DEPTH):
+            value = values[start + feature[node]]
+            right = ~((value <= self.threshold[node]) | (np.isnan(value) & missing_left[node]))
+            node = left[node] + right
+        return self.baseline[:, fold].T + self.value[node].sum(-1, dtype=np.float64)
+
+    @property
+    def features(self) -> NDArray[np.int64]:
+        """Features that any tree asks for."""
+        feature, _, left = self._nodes
+        return np.unique(feature[left != np.arange(len(left))])
+
+    @functools.cached_property
+    def _nodes(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+        """Features, whether rows that miss them go left, and left children, as indices want them."""
+        missing_left = self.feature < 0
+        return np.where(missing_left, -self.feature - 1, self.feature).astype(np.int64), missing_left, self.left.astype(np.int64)
+
+
+def _boosted(x: Array, y: Array, weight: Array) -> HistGradientBoostingRegressor:
+    leaf = int(np.clip(len(x) // 50, 5, 20))
+    model = HistGradientBoostingRegressor(
+        max_iter=_TREES, max_depth=_DEPTH, min_samples_leaf=leaf, early_stopping=False, random_state=0
+    )
+    return model.fit(x, y, None if (weight == weight[0]).all() else weight)
+
+
+def _renumbered(trees: list[NDArray]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Nodes of all trees, level by level: features, thresholds, left children and values."""
+    nodes = np.concatenate(trees)
+    roots = np.cumsum([0, *map(len, trees)])[:-1]
+    first = np.repeat(roots, [len(tree) for tree in trees])
+    children = first[:, None] + np.column_stack([nodes["left"], nodes["right"]])
+    levels = [roots]
+    while len(levels[-1]):
+        inner = levels[-1][nodes["is_leaf"][levels[-1]] == 0]
+        levels.append(children[inner].ravel())
+    order = np.concatenate(levels)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    nodes, is_leaf = nodes[order], nodes["is_leaf"][order] == 1
+    left = np.where(is_leaf, np.arange(len(order)), number[children[order, 0]])
+    missing_left = is_leaf | (nodes["missing_go_to_left"] == 1)
+    feature = np.where(missing_left, -nodes["feature_idx"] - 1, nodes["feature_idx"])
+    threshold = np.where(is_leaf, np.inf, nodes["num_threshold"])
+    return feature.astype(np.int32), threshold, left.astype(np.int32), nodes["value"].astype(np.float32)
