@@ -9,9 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcmanp.algebra import AlgebraMixin
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
@@ -19,14 +17,14 @@ from skcmanp.devices import DTYPES, resolve_device
 from skcmanp.inference import Network
 from skcmanp.learner import LEARNING, Learner
 from skcmanp.nn.model import CMANP
-from skcmanp.predictor import Predictor
+from skcmanp.prediction import PredictionMixin
 from skcmanp.state.context import ContextState
 from skcmanp.validation import Rows, check_rows, restored_on_error
 
 Array = NDArray[np.float64]
 
 
-class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class CMANPRegressor(PredictionMixin, AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Probabilistic regression that learns by reading, in constant memory.
 
     A Constant Memory Attentive Neural Process [1]_ was meta-trained once on
@@ -262,85 +260,3 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
 
     def _network(self, or_cpu: bool = False) -> Network:
         return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=or_cpu), DTYPES[self.dtype])
-
-    # ------------------------------------------------------------------ predicting
-
-    def predict(self, X: ArrayLike, return_std: bool = False, return_cov: bool = False) -> Any:
-        """Predict the targets of rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        return_std : bool, default=False
-            Also return the predictive standard deviation, noise included.
-        return_cov : bool, default=False
-            Also return the joint predictive covariance of all rows, noise
-            included; its memory grows with their square.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        std : ndarray of the same shape
-            Only if `return_std`.
-        cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
-            Only if `return_cov`. Its diagonal holds the squares of `std`.
-            Without a conjugate memory, as in ``field-2d``, it is diagonal.
-
-        Raises
-        ------
-        ValueError
-            If both `return_std` and `return_cov` are asked for.
-        """
-        if return_std and return_cov:
-            raise ValueError("return_std=True and return_cov=True: ask for one of them; the covariance has both.")
-        predictor, rows = self._predictor(), validate_data(self, X, reset=False, dtype="numeric")
-        mean, spread = predictor.predict_joint(rows) if return_cov else predictor.predict(rows)
-        if predictor.state.y_is_1d:
-            mean, spread = mean[:, 0], spread[..., 0]
-        return (mean, spread) if return_std or return_cov else mean
-
-    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Draw targets of rows from the joint predictive distribution, noise included.
-
-        Draws are coherent, as sample paths are; see `target_block_size`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-        n_samples : int, default=1
-            Number of draws per row.
-        random_state : int, RandomState instance or None, default=None
-            None means the estimator's own `random_state`; if that is None too,
-            every call draws anew.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
-        """
-        predictor, rows = self._predictor(), validate_data(self, X, reset=False, dtype="numeric")
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        drawn = predictor.draw(rows, n_samples, rng)
-        return drawn[:, 0] if predictor.state.y_is_1d else drawn
-
-    def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Any:
-        """Log density of targets under the predictive distribution.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        joint : bool, default=False
-            The density of all targets together, in blocks of
-            `target_block_size` rows, of which each knows those before.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,), or float if `joint`
-            In nats and y's own units, summed over outputs.
-        """
-        predictor, (rows, _) = self._predictor(), self._validate_rows(X, y, None)
-        return predictor.joint_log_density(rows.X, rows.y) if joint else predictor.log_density(rows.X, rows.y)
-
-    def _predictor(self) -> Predictor:
-        check_is_fitted(self)
-        return Predictor(self._network(or_cpu=True), self.context_, self.chunk_size, self.target_block_size)

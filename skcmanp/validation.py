@@ -72,6 +72,32 @@ def check_weight(sample_weight: ArrayLike, n_rows: int) -> Array:
     return weight
 
 
+def check_outputs(
+    return_std: bool, return_cov: bool, quantiles: ArrayLike | None, interval: float | None
+) -> Array | None:
+    """The levels of quantiles to predict, () or (q,), or None for the mean: one thing is asked for at a time."""
+    asked = {
+        "return_std=True": return_std,
+        "return_cov=True": return_cov,
+        f"quantiles={quantiles!r}": quantiles is not None,
+        f"interval={interval!r}": interval is not None,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if len(names) > 1:
+        raise ValueError(f"{' and '.join(names)}: ask for one of them at a time; the covariance has the std, too.")
+    if interval is not None:
+        probability = np.asarray(interval, dtype=np.float64)
+        if probability.ndim or not 0 < probability < 1:
+            raise ValueError(f"interval={interval!r} must be a probability between 0 and 1, such as 0.9.")
+        return 0.5 + probability * np.array([-0.5, 0.5])
+    if quantiles is None:
+        return None
+    levels = np.asarray(quantiles, dtype=np.float64)
+    if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
+        raise ValueError(f"quantiles={quantiles!r} must be numbers between 0 and 1, such as [0.1, 0.5, 0.9].")
+    return levels
+
+
 @contextmanager
 def restored_on_error(instance: object) -> Iterator[None]:
     """Leave the instance's attributes exactly as they were if the body raises."""

@@ -45,7 +45,7 @@ LAYERS = [
     {"checkpoints"},
     {"parallel", "joint"},
     {"learner", "predictor"},
-    {"algebra"},
+    {"algebra", "prediction"},
     {"regressor"},
     {"tasks.base"},
     {"tasks.adapted", "tasks.kernels", "tasks.celeba", "tasks.emnist", "tasks.kept"},

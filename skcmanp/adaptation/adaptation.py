@@ -241,10 +241,6 @@ class Adaptation:
         """Targets in the network's units, (n, t)."""
         return self.targets.scaled(y)
 
-    def unscale_y(self, mean: Array, std: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation in the targets' own units, (n, t) each."""
-        return self.targets.unscaled(mean, std)
-
     def basis(self, n_features: int, device: torch.device | str = "cpu") -> Basis:
         """What makes so many features of the conjugate memory, on a device."""
         noise = None if self.noise is None else self.noise.to(device)

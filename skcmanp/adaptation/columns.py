@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from skcmanp.adaptation.base import Array, Frozen
 
@@ -79,9 +80,31 @@ class Targets(Columns):
 
     name = "targets"
 
-    def unscaled(self, mean: Array, std: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation in the targets' own units, (n, t) each."""
-        return mean * self.scale + self.centre, std * self.scale
+    def original(self, scaled: Array) -> Array:
+        """What `scaled` made of values, undone, (n, t, ...) -> (n, t, ...)."""
+        shape = (-1, *(1,) * (scaled.ndim - 2))
+        return scaled * self.scale.reshape(shape) + self.centre.reshape(shape)
+
+    def log_slope(self, values: NDArray) -> Array:
+        """Logarithm of the slope of `scaled` at values, by which densities differ, (n, t) -> (n, t)."""
+        return np.broadcast_to(-np.log(self.scale), values.shape)
+
+    # Of targets that are normal when scaled, in their own units:
+
+    def moments(self, mean: Array, std: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation, (n, t) each."""
+        return self.original(mean), std * self.scale
+
+    def joint_moments(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
+        """Mean and covariance of all rows together, (n, t) and (n, n, t)."""
+        return self.original(mean), covariance * np.square(self.scale)
+
+    def quantiles(self, mean: Array, std: Array, levels: Array) -> Array:
+        """Quantiles of q levels between 0 and 1, (n, t) each -> (n, t, q).
+
+        As `scaled` is increasing, they are those of the scaled targets.
+        """
+        return self.original(mean[..., None] + std[..., None] * ndtri(levels))
 
 
 def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
