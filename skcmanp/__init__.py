@@ -24,6 +24,7 @@ For any regressor with a standard deviation::
 
     streaming/     arrays, tables and files in batches; learns them, scores each before
     metrics/       NLL, CRPS, intervals and calibration; scorers
+    shards         shards of rows read apart, by any engine, and merged
     wrappers       regressors inside pipelines, searches and stacks
     inspection/    displays of intervals, calibration and streams
     images         pictures as rows

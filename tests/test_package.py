@@ -34,7 +34,7 @@ LAYERS = [
     {"inspection.intervals", "inspection.calibration", "inspection.stream"},
     {"inspection"},
     {"state.context", "devices"},
-    {"state"},
+    {"state", "shards"},
     {"nn.attention", "nn.embedding"},
     {"nn.features", "nn.heads"},
     {"nn.conjugate"},
