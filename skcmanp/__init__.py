@@ -4,6 +4,7 @@ The rooms, from a call of the estimator downwards; each imports only from those 
 
     regressor      CMANPRegressor, the public contract: validates rows (validation), holds the state
     algebra        what can be done with a state: forget, merge, decay
+    prediction     what it says of rows: moments, quantiles, draws, densities
     learner        rows and a state -> a state
     predictor      rows and a state -> predictions in the targets' own units
     joint          many targets together, block by block
@@ -23,6 +24,8 @@ For any regressor with a standard deviation::
 
     streaming/     arrays, tables and files in batches; learns them, scores each before
     metrics/       NLL, CRPS, intervals and calibration; scorers
+    shards         shards of rows read apart, by any engine, and merged
+    wrappers       regressors inside pipelines, searches and stacks
     inspection/    displays of intervals, calibration and streams
     images         pictures as rows
 

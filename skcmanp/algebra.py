@@ -16,6 +16,7 @@ from skcmanp.state.context import ContextState
 from skcmanp.validation import restored_on_error
 
 if TYPE_CHECKING:
+    from skcmanp.frames import Kind
     from skcmanp.learner import Learner
     from skcmanp.validation import Rows
 
@@ -35,7 +36,7 @@ class AlgebraMixin:
 
         def _validate_rows(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Rows, bool]: ...
 
-        def _learner(self, y_is_1d: bool) -> Learner: ...
+        def _learner(self, y_is_1d: bool, kinds: tuple[Kind, ...]) -> Learner: ...
 
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows that were read earlier, as if they never had been.
@@ -60,7 +61,7 @@ class AlgebraMixin:
         """
         check_is_fitted(self)
         rows, _ = self._validate_rows(X, y, sample_weight)
-        summary = self._learner(self.context_.y_is_1d).summary(self.context_, rows)
+        summary = self._learner(self.context_.y_is_1d, self.context_.kinds).summary(self.context_, rows)
         self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
         return self
 
@@ -120,12 +121,13 @@ class AlgebraMixin:
     def _adopt(self, state: ContextState) -> None:
         """Become, unfitted, an estimator that has read what `state` has."""
         state.check_possible()
-        self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.n_features, self.memory_features)
+        self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.kinds, self.memory_features)
         state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
         self.n_features_in_ = state.n_features
         if state.feature_names is not None:
             self.feature_names_in_ = np.array(state.feature_names, dtype=object)
-        self.context_ = state if self._learner(state.y_is_1d).adapts_to_rows else replace(state, first_rows=None)
+        goes_on = self._learner(state.y_is_1d, state.kinds).adapts_to_rows
+        self.context_ = state if goes_on else replace(state, first_rows=None)
 
 
 def _state(source: AlgebraMixin | ContextState) -> ContextState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from skcmanp.frames import Kind
 from skcmanp.inference import Network
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
@@ -165,15 +167,16 @@ class Checkpoint:
 
 
 def resolve_checkpoint(
-    checkpoint: str | Path | CMANP, n_features: int, memory_features: int | None = None
+    checkpoint: str | Path | CMANP, kinds: Sequence[Kind], memory_features: int | None = None
 ) -> Checkpoint:
     """Find the checkpoint that a `checkpoint` parameter means.
 
     Parameters
     ----------
     checkpoint : str, path or CMANP
-        "auto" picks by `n_features`: ``gp-1d`` for one, else ``tabular``.
-    n_features : int
+        "auto" picks ``gp-1d`` for one column of numbers, else ``tabular``.
+    kinds : sequence of Kind
+        Of the columns.
     memory_features : int, optional
         Size of the conjugate memory; by default the checkpoint's own.
 
@@ -182,16 +185,16 @@ def resolve_checkpoint(
     ValueError
         If it is neither a shipped name nor a file.
     """
-    found = _find_checkpoint(checkpoint, n_features)
+    found = _find_checkpoint(checkpoint, kinds)
     return found if memory_features is None else found.with_memory(memory_features)
 
 
-def _find_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Checkpoint:
+def _find_checkpoint(checkpoint: str | Path | CMANP, kinds: Sequence[Kind]) -> Checkpoint:
     if isinstance(checkpoint, CMANP):
         data = checkpoint_bytes(checkpoint)
         return Checkpoint("custom", _sha256(data), data)
     if checkpoint == "auto":
-        checkpoint = "gp-1d" if n_features == 1 else "tabular"
+        checkpoint = "gp-1d" if tuple(kinds) == (Kind.NUMBER,) else "tabular"
     if str(checkpoint) in (shipped := shipped_checkpoints()):
         return Checkpoint(str(checkpoint), _shipped_fingerprint(shipped[str(checkpoint)]))
     path = Path(checkpoint)
@@ -206,7 +209,7 @@ def _find_checkpoint(checkpoint: str | Path | CMANP, n_features: int) -> Checkpo
 
 def check_table(checkpoint: Checkpoint, config: CMANPConfig, n_features: int, n_outputs: int) -> None:
     """Raise ValueError unless a checkpoint's network takes tables of this shape."""
-    if n_features > config.dim_x:
+    if n_features > config.dim_x and not config.relevance:
         raise ValueError(
             f"X has {n_features} features, but checkpoint {checkpoint.name!r} knows at most {config.dim_x}; select or "
             f"project features first, for example with sklearn.decomposition.PCA in a Pipeline, or choose another "

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import torch
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
+
+# A fork has none of its parent's threads, and would wait for them forever at the first product that is shared out. So
+# that servers may load a model before they fork, and joblib may fork, a child computes with one thread.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def resolve_device(device: str, *, or_cpu: bool = False) -> torch.device:

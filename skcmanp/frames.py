@@ -53,7 +53,7 @@ def is_frame(X: Any) -> bool:
     return _names(X) is not None
 
 
-def read_frame(X: Any, categorical: Sequence[bool] | None = None) -> Columns:
+def read_frame(X: Any, categorical: Sequence[bool] | NDArray[np.bool_] | None = None) -> Columns:
     """The columns of a table as numbers.
 
     Parameters
@@ -132,7 +132,7 @@ def _pandas_array(column: Any) -> tuple[NDArray, bool]:
     dtype = column.dtype
     kind = getattr(dtype, "kind", "O")
     if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
-        return np.append(np.asarray(dtype.categories, dtype=object), None)[column.cat.codes.to_numpy()], True
+        return _objects([*dtype.categories, None])[column.cat.codes.to_numpy()], True
     if hasattr(dtype, "freq") and kind == "O":  # a period
         column, kind = column.dt.to_timestamp(), "M"
     if kind in "Mm":
@@ -150,7 +150,9 @@ def _polars_array(column: Any) -> NDArray:
         return _objects(column.to_list())
     if dtype.is_temporal() and str(dtype) != "Time":
         return column.to_numpy()
-    return column.cast(float).to_numpy() if dtype.is_numeric() or dtype == bool else _objects(column.to_list())
+    if dtype.is_numeric() or str(dtype) == "Boolean":
+        return column.cast(float).to_numpy()
+    return _objects(column.to_list())
 
 
 def _objects(values: list) -> NDArray:
@@ -195,8 +197,8 @@ def _of_objects(name: str, column: NDArray) -> tuple[Array, Kind]:
     except TypeError as error:
         bad = next(value for value in column if type(value).__hash__ is None)
         raise TypeError(
-            f"X has a column {name!r} that holds a {type(bad).__name__}. A column may hold numbers, dates, text or "
-            "categories; spread the items over columns of their own, or leave the column out."
+            f"X has a column {name!r} that holds a {type(bad).__name__}. What is in this argument must be a string, a "
+            "date or a number; spread the items over columns of their own, or leave the column out."
         ) from error
     labels = list(number)
     missing = [_is_missing(label) for label in labels]
@@ -210,7 +212,9 @@ def _of_objects(name: str, column: NDArray) -> tuple[Array, Kind]:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
 def _date(value: Any) -> float:

@@ -117,6 +117,31 @@ class Network:
         mean, covariance = self._model.joint(self._tensor(x).unsqueeze(0), self._memory(state), self._count(state))
         return _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
 
+    @torch.inference_mode()
+    def function_share(self, state: ContextState, x: Array) -> Array:
+        """Share of the predictive variance of scaled rows that is the function's, not the noise's, (m, d) -> (m, t).
+
+        It is the conjugate memory's; the network corrects both together.
+
+        Raises
+        ------
+        ValueError
+            Without a memory, as networks alone do not tell them apart.
+        """
+        if self._model.memory is None:
+            raise ValueError(
+                f"include_noise=False, but checkpoint {state.checkpoint!r} has no conjugate memory, and a network "
+                "alone does not tell noise from what it does not know of the function; choose another, such as "
+                "'tabular'."
+            )
+        memory, shares = self._memory(state), []
+        assert memory.posterior is not None
+        for start in range(0, len(x), QUERY_ROWS):
+            parts = self._model.remembered(self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory)[1]
+            share = self._model.memory.function_share(parts, memory.posterior)
+            shares.append(_numpy(share.transpose(0, 1).flatten(1)))  # (m, t)
+        return np.concatenate(shares)
+
     def _memory(self, state: ContextState) -> Memory:
         memory = self._memories.get(state)
         if memory is None:

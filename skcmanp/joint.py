@@ -25,26 +25,69 @@ Array = NDArray[np.float64]
 BLOCK_SIZE = 512
 
 
+# What is added to a covariance without noise, relative to the variance with it: features are fewer than rows may be,
+# and rounding errors would make it indefinite.
+_JITTER = 1e-9
+
+
+def predict_joint(
+    network: Network, state: ContextState, x: Array, include_noise: bool = True
+) -> tuple[Array, Array, Array]:
+    """Mean and covariance of scaled rows, and the variance of noise beside it, (m, d) -> (m, t), (t, m, m), (m, t).
+
+    Without noise they are the function's, and the noise is what was left out.
+    """
+    mean, covariance = network.predict_joint(state, x)
+    if include_noise:
+        return mean, covariance, np.zeros_like(mean)
+    if network.config.joint_rank:
+        raise ValueError(
+            f"include_noise=False, but checkpoint {state.checkpoint!r} learned correlations of targets, noise "
+            "included; choose a checkpoint without a not-diagonal head."
+        )
+    variance = covariance.diagonal(axis1=1, axis2=2).T  # (m, t)
+    noise = (1 - network.function_share(state, x)) * variance
+    rows = np.arange(len(x))
+    covariance[:, rows, rows] += (_JITTER * variance - noise).T
+    return mean, covariance, noise
+
+
 def draw(
-    network: Network, state: ContextState, x: Array, n_samples: int, block_size: int, rng: np.random.RandomState
+    network: Network,
+    state: ContextState,
+    x: Array,
+    n_samples: int,
+    block_size: int,
+    rng: np.random.RandomState,
+    include_noise: bool = True,
 ) -> Array:
-    """Coherent draws of the targets of scaled rows, (m, d) -> (m, t, n_samples)."""
+    """Coherent draws of the targets of scaled rows, (m, d) -> (m, t, n_samples).
+
+    Without noise they are draws of the function. What later blocks know of
+    earlier ones then is the function's values with noise, as rows that are read
+    have it: every block's distribution is right, and its tie to those before a
+    little weaker than it should be.
+    """
     n_targets, dim_y = state.n_outputs, network.config.dim_y
     drawn: list[Array] = []
     for rows in _blocks(len(x), block_size):
-        mean, covariance = network.predict_joint(state, x[rows])  # (b, t), (t, b, b); n_samples t of both later on
+        # (b, t), (t, b, b), (b, t); n_samples t of all later on
+        mean, covariance, noise = predict_joint(network, state, x[rows], include_noise)
         factor = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
         if not drawn:  # all draws have the same past
-            mean, factor = mean[..., None], factor[:, None]  # (b, t, 1), (t, 1, b, b)
+            mean, noise, factor = mean[..., None], noise[..., None], factor[:, None]  # (b, t, 1), (t, 1, b, b)
         else:
-            mean = _by_draw(mean, n_samples, dim_y)  # (b, t, n)
+            mean, noise = _by_draw(mean, n_samples, dim_y), _by_draw(noise, n_samples, dim_y)  # (b, t, n)
             factor = np.moveaxis(_by_draw(np.moveaxis(factor, 0, 2), n_samples, dim_y), (0, 1), (2, 3))
         normal = rng.standard_normal((n_targets, n_samples, len(mean), 1))
         drawn.append(mean + np.moveaxis(factor @ normal, 2, 0)[..., 0])
         if rows.stop < len(x):
             if len(drawn) == 1:
                 state = replace(state, summary=state.summary.repeat(n_samples))
-            known = drawn[-1].reshape(len(mean), -1, dim_y, n_samples).swapaxes(2, 3).reshape(len(mean), -1)
+            known = drawn[-1]
+            if not include_noise:
+                known = known + np.sqrt(noise) * rng.standard_normal(known.shape)
+            known = known.reshape(len(mean), -1, dim_y, n_samples).swapaxes(2, 3).reshape(len(mean), -1)
             state = state.absorb(network.read(x[rows], known, state.adaptation))
     return np.concatenate(drawn)
 

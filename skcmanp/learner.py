@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
@@ -10,6 +10,7 @@ from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.checkpoints import Checkpoint, get_network
 from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.frames import Kind
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.parallel import Reader
 from skcmanp.state.context import ContextState
@@ -29,6 +30,7 @@ class Learner:
 
     checkpoint: Checkpoint
     feature_names: tuple[str, ...] | None
+    kinds: tuple[Kind, ...]
     y_is_1d: bool
     standardize: bool
     adapt: bool | str
@@ -50,7 +52,7 @@ class Learner:
             return self._read(state, rows)
         first_rows, rest = state.first_rows.extended(rows)
         if first_rows.n_fitted == state.first_rows.n_fitted:
-            return self._read(state, rows, first_rows)
+            return self._read(replace(state, kinds=self.kinds), rows, first_rows)
         return self._read_stream(first_rows, rest)
 
     def begin(self, rows: Rows) -> ContextState:
@@ -63,7 +65,7 @@ class Learner:
         """Statistics of rows as the state's adaptation has them read."""
         device, dtype = resolve_device(self.device), DTYPES[self.dtype]
         reader = Reader(self.checkpoint, device, dtype, state.adaptation, self.chunk_size)
-        return reader.read_parallel(*rows, self.n_jobs, bool(self.verbose))
+        return reader.read_parallel(rows.X, rows.y, rows.weight, self.n_jobs, bool(self.verbose))
 
     @property
     def adapts_to_rows(self) -> bool:
@@ -85,12 +87,16 @@ class Learner:
         """The state of no rows, with what these fix."""
         network = get_network(self.checkpoint, resolve_device(self.device), DTYPES[self.dtype])
         adaptation = Adaptation.fit(
-            *rows,
+            rows.X,
+            rows.y,
+            rows.weight,
+            kinds=self.kinds,
             standardize=self.standardize,
             x_bounds=self.x_bounds,
             y_bounds=self.y_bounds,
             how=self._how(network.config),
             memory_features=network.config.adapted_features,
+            max_columns=network.config.dim_x,
         )
         return ContextState(
             self.checkpoint.name,
@@ -98,6 +104,7 @@ class Learner:
             adaptation,
             network.empty_summary(rows.y.shape[1]),
             self.feature_names,
+            self.kinds,
             self.y_is_1d,
         )
 

@@ -55,8 +55,16 @@ class Reader(NamedTuple):
             return self.read(X, y, weight, progress)
         edges = np.linspace(0, len(y), n_shards + 1).astype(int)
         shards = [slice(a, b) for a, b in pairwise(edges)]
-        readings = Parallel(n_jobs=n_jobs, return_as="generator")(
+        readings = _parallel(n_jobs)(
             delayed(self.read)(X[rows], y[rows], None if weight is None else weight[rows]) for rows in shards
         )
         bar = progress_bar(readings, total=n_shards, unit="shard", show=progress)
         return functools.reduce(Summary.combine, bar)
+
+
+def _parallel(n_jobs: int | None) -> Parallel:
+    """One that gives results as they come, where the active backend can: not all of other libraries do."""
+    try:
+        return Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:
+        return Parallel(n_jobs=n_jobs)

@@ -1,4 +1,4 @@
-"""Predicting many rows from one state, in the targets' own units."""
+"""Predicting many rows from one state: a normal distribution of the scaled targets, then their own units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from skcmanp.inference import Network
-from skcmanp.joint import BLOCK_SIZE, draw, log_density
+from skcmanp.joint import BLOCK_SIZE, draw, log_density, predict_joint
 from skcmanp.state.context import ContextState
 
 Array = NDArray[np.float64]
@@ -23,35 +23,44 @@ class Predictor(NamedTuple):
     chunk_size: int
     block_size: int | None
 
-    def predict(self, X: NDArray) -> tuple[Array, Array]:
-        """Mean and standard deviation, chunk by chunk, (m, d) -> (m, t), (m, t)."""
-        adaptation = self.state.adaptation
-        chunks = (X[start : start + self.chunk_size] for start in range(0, len(X), self.chunk_size))
-        scaled = (self.network.predict(self.state, adaptation.scale_x(chunk)) for chunk in chunks)
-        mean, std = zip(*(adaptation.unscale_y(*moments) for moments in scaled), strict=True)
-        return np.concatenate(mean), np.concatenate(std)
+    def predict(self, X: NDArray, include_noise: bool = True) -> tuple[Array, Array]:
+        """Mean and standard deviation, (m, d) -> (m, t), (m, t)."""
+        return self.state.adaptation.targets.moments(*self._scaled(X, include_noise))
 
-    def predict_joint(self, X: NDArray) -> tuple[Array, Array]:
+    def quantiles(self, X: NDArray, levels: Array, include_noise: bool = True) -> Array:
+        """Quantiles of q levels, (m, d) -> (m, t, q)."""
+        return self.state.adaptation.targets.quantiles(*self._scaled(X, include_noise), levels)
+
+    def predict_joint(self, X: NDArray, include_noise: bool = True) -> tuple[Array, Array]:
         """Mean and covariance of all rows, (m, d) -> (m, t), (m, m, t)."""
         adaptation = self.state.adaptation
-        mean, covariance = self.network.predict_joint(self.state, adaptation.scale_x(X))
-        centre, scale = adaptation.targets.centre, adaptation.targets.scale
-        return mean * scale + centre, np.moveaxis(covariance, 0, -1) * np.square(scale)
+        mean, covariance, _ = predict_joint(self.network, self.state, adaptation.scale_x(X), include_noise)
+        return adaptation.targets.joint_moments(mean, np.moveaxis(covariance, 0, -1))
 
-    def draw(self, X: NDArray, n_samples: int, rng: np.random.RandomState) -> Array:
+    def draw(self, X: NDArray, n_samples: int, rng: np.random.RandomState, include_noise: bool = True) -> Array:
         """Coherent draws of the targets, (m, d) -> (m, t, n_samples)."""
         adaptation = self.state.adaptation
-        block_size = self.block_size or BLOCK_SIZE
-        drawn = draw(self.network, self.state, adaptation.scale_x(X), n_samples, block_size, rng)
-        return drawn * adaptation.targets.scale[:, None] + adaptation.targets.centre[:, None]
+        x, block_size = adaptation.scale_x(X), self.block_size or BLOCK_SIZE
+        return adaptation.targets.original(draw(self.network, self.state, x, n_samples, block_size, rng, include_noise))
 
     def log_density(self, X: NDArray, y: NDArray) -> Array:
         """Log density of the targets of every row, summed over targets, (m, d), (m, t) -> (m,)."""
-        return norm.logpdf(y, *self.predict(X)).sum(axis=1)
+        targets = self.state.adaptation.targets
+        return (norm.logpdf(targets.scaled(y), *self._scaled(X)) + targets.log_slope(y)).sum(axis=1)
 
     def joint_log_density(self, X: NDArray, y: NDArray) -> float:
         """Log density of all targets together, (m, d), (m, t)."""
         adaptation = self.state.adaptation
         scaled = adaptation.scale_x(X), adaptation.scale_y(y)
         density = log_density(self.network, self.state, *scaled, self.block_size or BLOCK_SIZE)
-        return density - len(X) * float(np.log(adaptation.targets.scale).sum())
+        return density + float(adaptation.targets.log_slope(y).sum())
+
+    def _scaled(self, X: NDArray, include_noise: bool = True) -> tuple[Array, Array]:
+        """Mean and standard deviation of the scaled targets, chunk by chunk, (m, d) -> (m, t), (m, t)."""
+        means, stds = [], []
+        for start in range(0, len(X), self.chunk_size):
+            x = self.state.adaptation.scale_x(X[start : start + self.chunk_size])
+            mean, std = self.network.predict(self.state, x)
+            means.append(mean)
+            stds.append(std if include_noise else std * np.sqrt(self.network.function_share(self.state, x)))
+        return np.concatenate(means), np.concatenate(stds)

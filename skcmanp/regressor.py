@@ -9,24 +9,23 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcmanp.algebra import AlgebraMixin
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.frames import Kind, resolved
 from skcmanp.inference import Network
 from skcmanp.learner import LEARNING, Learner
 from skcmanp.nn.model import CMANP
-from skcmanp.predictor import Predictor
+from skcmanp.prediction import PredictionMixin
 from skcmanp.state.context import ContextState
-from skcmanp.validation import Rows, check_rows, restored_on_error
+from skcmanp.validation import Rows, check_features, check_rows, restored_on_error
 
 Array = NDArray[np.float64]
 
 
-class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class CMANPRegressor(PredictionMixin, AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Probabilistic regression that learns by reading, in constant memory.
 
     A Constant Memory Attentive Neural Process [1]_ was meta-trained once on
@@ -42,6 +41,9 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
         Name of a shipped checkpoint (see `shipped_checkpoints`), a safetensors
         file written by `save_checkpoint`, or a network. "auto" picks a shipped
         one by the number of features.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
+        Columns that are categories though they hold numbers, by name, number or
+        mask. Columns of text, and those whose dtype is categorical, always are.
     memory_features : int, default=None
         Features of the checkpoint's conjugate memory; None means as many as it
         has. More follow more intricate functions, see `CMANP.with_memory`; the
@@ -129,6 +131,7 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "checkpoint": [str, os.PathLike, CMANP],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "memory_features": [None, Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
         "adapt": [StrOptions({"auto"}), "boolean"],
@@ -147,6 +150,7 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
         self,
         checkpoint: Any = "auto",
         *,
+        categorical_features: Any = "from_dtype",
         memory_features: int | None = None,
         standardize: bool = True,
         adapt: Any = "auto",
@@ -161,6 +165,7 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
         verbose: int = 0,
     ) -> None:
         self.checkpoint = checkpoint
+        self.categorical_features = categorical_features
         self.memory_features = memory_features
         self.standardize = standardize
         self.adapt = adapt
@@ -200,7 +205,7 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
         """
         with restored_on_error(self):
             rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
-            self.context_ = self._learner(y_is_1d).fit(rows)
+            self.context_ = self._learner(y_is_1d, rows.kinds).fit(rows)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -232,10 +237,11 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
         with restored_on_error(self):
             if hasattr(self, "context_"):
                 rows, _ = self._validate_rows(X, y, sample_weight)
-                self.context_ = self._learner(self.context_.y_is_1d).partial_fit(self.context_, rows)
+                learner = self._learner(self.context_.y_is_1d, rows.kinds)
+                self.context_ = learner.partial_fit(self.context_, rows)
             else:
                 rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
-                self.context_ = self._learner(y_is_1d).begin(rows)
+                self.context_ = self._learner(y_is_1d, rows.kinds).begin(rows)
         return self
 
     @property
@@ -252,95 +258,26 @@ class CMANPRegressor(AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimat
         """Checked rows, and whether y has one dimension; `first` ones choose the checkpoint."""
         rows, y_is_1d = check_rows(self, X, y, sample_weight, n_outputs=None if first else self.n_outputs_)
         if first:
-            self.checkpoint_ = resolve_checkpoint(self.checkpoint, self.n_features_in_, self.memory_features)
+            self.checkpoint_ = resolve_checkpoint(self.checkpoint, rows.kinds, self.memory_features)
             check_table(self.checkpoint_, self._network().config, self.n_features_in_, rows.y.shape[1])
-        return rows, y_is_1d
+            return rows, y_is_1d
+        return rows._replace(kinds=self._resolved(rows.kinds)), y_is_1d
 
-    def _learner(self, y_is_1d: bool) -> Learner:
+    def _validate_features(self, X: ArrayLike) -> Any:
+        """Checked features as numbers, (n, c)."""
+        features, kinds = check_features(self, X, reset=False)
+        self._resolved(kinds)
+        return features
+
+    def _resolved(self, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        """Kinds of columns, of which some rows are of these."""
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        return resolved([str(name) for name in names], self.context_.kinds, kinds)
+
+    def _learner(self, y_is_1d: bool, kinds: tuple[Kind, ...]) -> Learner:
         names = tuple(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None
-        return Learner(self.checkpoint_, names, y_is_1d, **{name: getattr(self, name) for name in LEARNING})
+        parameters = {name: getattr(self, name) for name in LEARNING}
+        return Learner(self.checkpoint_, names, kinds, y_is_1d, **parameters)
 
     def _network(self, or_cpu: bool = False) -> Network:
         return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=or_cpu), DTYPES[self.dtype])
-
-    # ------------------------------------------------------------------ predicting
-
-    def predict(self, X: ArrayLike, return_std: bool = False, return_cov: bool = False) -> Any:
-        """Predict the targets of rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        return_std : bool, default=False
-            Also return the predictive standard deviation, noise included.
-        return_cov : bool, default=False
-            Also return the joint predictive covariance of all rows, noise
-            included; its memory grows with their square.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        std : ndarray of the same shape
-            Only if `return_std`.
-        cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
-            Only if `return_cov`. Its diagonal holds the squares of `std`.
-            Without a conjugate memory, as in ``field-2d``, it is diagonal.
-
-        Raises
-        ------
-        ValueError
-            If both `return_std` and `return_cov` are asked for.
-        """
-        if return_std and return_cov:
-            raise ValueError("return_std=True and return_cov=True: ask for one of them; the covariance has both.")
-        predictor, rows = self._predictor(), validate_data(self, X, reset=False, dtype="numeric")
-        mean, spread = predictor.predict_joint(rows) if return_cov else predictor.predict(rows)
-        if predictor.state.y_is_1d:
-            mean, spread = mean[:, 0], spread[..., 0]
-        return (mean, spread) if return_std or return_cov else mean
-
-    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Draw targets of rows from the joint predictive distribution, noise included.
-
-        Draws are coherent, as sample paths are; see `target_block_size`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-        n_samples : int, default=1
-            Number of draws per row.
-        random_state : int, RandomState instance or None, default=None
-            None means the estimator's own `random_state`; if that is None too,
-            every call draws anew.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
-        """
-        predictor, rows = self._predictor(), validate_data(self, X, reset=False, dtype="numeric")
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        drawn = predictor.draw(rows, n_samples, rng)
-        return drawn[:, 0] if predictor.state.y_is_1d else drawn
-
-    def log_prob(self, X: ArrayLike, y: ArrayLike, joint: bool = False) -> Any:
-        """Log density of targets under the predictive distribution.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        joint : bool, default=False
-            The density of all targets together, in blocks of
-            `target_block_size` rows, of which each knows those before.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,), or float if `joint`
-            In nats and y's own units, summed over outputs.
-        """
-        predictor, (rows, _) = self._predictor(), self._validate_rows(X, y, None)
-        return predictor.joint_log_density(rows.X, rows.y) if joint else predictor.log_density(rows.X, rows.y)
-
-    def _predictor(self) -> Predictor:
-        check_is_fitted(self)
-        return Predictor(self._network(or_cpu=True), self.context_, self.chunk_size, self.target_block_size)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import (
+    _check_feature_names as check_feature_names,
+)
+from sklearn.utils.validation import (
+    _check_n_features as check_n_features,
+)
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from skcmanp.frames import Kind, is_frame, read_frame
 
 Array = NDArray[np.float64]
 
@@ -22,13 +31,15 @@ MIN_WEIGHT, MAX_WEIGHT = 1e-100, 1e6
 class Rows(NamedTuple):
     """Checked rows: X (n, d) and y (n, t) in the dtypes that they were given in, and weights (n,), float64, or None."""
 
-    X: NDArray
+    X: NDArray  # or a sparse matrix
     y: NDArray
     weight: Array | None = None
+    kinds: tuple[Kind, ...] = ()  # of the columns of X
 
     def after(self, start: int) -> Rows:
         """Without the first `start` rows."""
-        return Rows(self.X[start:], self.y[start:], None if self.weight is None else self.weight[start:])
+        weight = None if self.weight is None else self.weight[start:]
+        return self._replace(X=self.X[start:], y=self.y[start:], weight=weight)
 
 
 def check_rows(
@@ -40,15 +51,64 @@ def check_rows(
     names of features; with, they have to be like those.
     """
     first = n_outputs is None
-    rows, targets = validate_data(estimator, X, y, reset=first, multi_output=True, y_numeric=True, dtype="numeric")
-    weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
+    rows, kinds = check_features(estimator, X, reset=first)
+    targets = validate_data(estimator, "no_validation", y, reset=False, multi_output=True, y_numeric=True)
+    check_consistent_length(rows, targets)
+    weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
     columns = targets.reshape(len(targets), -1)
     if not first and columns.shape[1] != n_outputs:
         raise ValueError(
             f"y has {columns.shape[1]} targets, but {type(estimator).__name__} is expecting {n_outputs} as at the "
             "first call; use fit to start anew."
         )
-    return Rows(rows, columns, weight), targets.ndim == 1
+    return Rows(rows, columns, weight, kinds), targets.ndim == 1
+
+
+def check_features(estimator: Any, X: Any, reset: bool) -> tuple[Any, tuple[Kind, ...]]:
+    """A table's columns as numbers, (n, c), a sparse matrix if it was one; and their kinds.
+
+    They have to be like the first ones, unless they `reset` the estimator's
+    number and names of features.
+    """
+    if not is_frame(X):
+        rows = validate_data(
+            estimator, X, reset=reset, dtype="numeric", accept_sparse="csr", ensure_all_finite="allow-nan"
+        )
+        if issparse(rows):
+            check_array(rows, accept_sparse=True)  # values that are missing are not stored
+            kinds = np.full(rows.shape[1], Kind.NUMBER)
+        else:
+            kinds = np.where(np.isnan(rows).all(0), Kind.UNKNOWN, Kind.NUMBER)
+        categorical = _categorical(estimator, rows.shape[1])
+        return rows, tuple(map(Kind, np.where(categorical & (kinds != Kind.UNKNOWN), Kind.CATEGORY, kinds)))
+    check_feature_names(estimator, X, reset=reset)
+    check_n_features(estimator, X, reset=reset)
+    values, found = read_frame(X, _categorical(estimator, X.shape[1]))
+    for size, what in zip(values.shape, ("sample", "feature"), strict=True):
+        if not size:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={values.shape}) while a minimum of 1 is required by "
+                f"{type(estimator).__name__}."
+            )
+    return values, found
+
+
+def _categorical(estimator: Any, n_features: int) -> NDArray[np.bool_]:
+    """Which columns `categorical_features` names, (n_features,)."""
+    given, chosen = estimator.categorical_features, np.zeros(n_features, dtype=bool)
+    if given is None or (isinstance(given, str) and given == "from_dtype"):
+        return chosen
+    wanted = np.asarray(given)
+    names = getattr(estimator, "feature_names_in_", None)
+    message = f"categorical_features={given!r} must be 'from_dtype', names of columns that X has, their numbers, or "
+    if wanted.dtype == bool and wanted.shape == chosen.shape:
+        return wanted
+    if wanted.dtype.kind in "OU" and names is not None and set(wanted) <= set(names):
+        return np.isin(names, wanted)
+    if wanted.dtype.kind in "iu" and wanted.ndim == 1 and (abs(wanted + 0.5) < n_features).all():
+        chosen[wanted] = True
+        return chosen
+    raise ValueError(f"{message}a mask of its {n_features} columns.")
 
 
 def check_weight(sample_weight: ArrayLike, n_rows: int) -> Array:
@@ -70,6 +130,32 @@ def check_weight(sample_weight: ArrayLike, n_rows: int) -> Array:
             f"from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}. Divide all of them by a constant, for example by their mean."
         )
     return weight
+
+
+def check_outputs(
+    return_std: bool, return_cov: bool, quantiles: ArrayLike | None, interval: float | None
+) -> Array | None:
+    """The levels of quantiles to predict, () or (q,), or None for the mean: one thing is asked for at a time."""
+    asked = {
+        "return_std=True": return_std,
+        "return_cov=True": return_cov,
+        f"quantiles={quantiles!r}": quantiles is not None,
+        f"interval={interval!r}": interval is not None,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if len(names) > 1:
+        raise ValueError(f"{' and '.join(names)}: ask for one of them at a time; the covariance has the std, too.")
+    if interval is not None:
+        probability = np.asarray(interval, dtype=np.float64)
+        if probability.ndim or not 0 < probability < 1:
+            raise ValueError(f"interval={interval!r} must be a probability between 0 and 1, such as 0.9.")
+        return 0.5 + probability * np.array([-0.5, 0.5])
+    if quantiles is None:
+        return None
+    levels = np.asarray(quantiles, dtype=np.float64)
+    if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
+        raise ValueError(f"quantiles={quantiles!r} must be numbers between 0 and 1, such as [0.1, 0.5, 0.9].")
+    return levels
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def test_only_scales_are_fixed_unless_more_is_asked_for():
     np.testing.assert_array_equal(found.ratio, UNKNOWN_RATIO)
     assert (found.n_features, found.n_targets) == (3, 1)
     np.testing.assert_array_equal(found.scale_x(X), found.table.scaled(X))
-    np.testing.assert_allclose(found.unscale_y(found.scale_y(y), np.ones_like(y))[0], y)
+    np.testing.assert_allclose(found.targets.moments(found.scale_y(y), np.ones_like(y))[0], y)
 
 
 def test_bounds_replace_moments():
@@ -430,11 +430,11 @@ def test_a_part_of_ones_own_works_from_rows_to_predictions():
         assert summary.sums.b.shape == (1, 30, 1)
         state = ContextState("net", "00", found, summary)
         mean, std = network.predict(state, found.scale_x(X[beyond]))
-        mean, std = found.unscale_y(mean, std)
+        mean, std = found.targets.moments(mean, std)
         assert np.isfinite(mean).all()
         assert (std > 0).all()
         joint_mean, covariance = network.predict_joint(state, found.scale_x(X[beyond][:20]))
-        np.testing.assert_allclose(found.unscale_y(joint_mean, np.ones(1))[0], mean[:20])
+        np.testing.assert_allclose(found.targets.moments(joint_mean, np.ones(1))[0], mean[:20])
         assert np.linalg.eigvalsh(covariance[0])[0] > 0
         errors.append(np.sqrt(np.square(mean - y[beyond]).mean()))
     assert errors[1] < 0.15 < 0.6 < errors[0]

@@ -308,3 +308,25 @@ def test_uncertainty_shrinks_with_rows_and_grows_away_from_them(n_points):
     away, beyond = (predict(memory, x, y, rows, **kwargs)[0] for rows in (far, farther))
     assert (away.stddev > 2 * many.stddev).all()
     assert (beyond.stddev > 2 * away.stddev).all()  # as lines are uncertain
+
+
+@pytest.mark.parametrize("kernel", ["learned", "matern52"])
+def test_the_functions_share_is_all_but_the_noise(kernel):
+    """Before rows it is the prior's; ever less is left of it after many, but for what features miss."""
+    memory = make(kernel=kernel)
+    shares = []
+    for n in (0, 30, 3000):
+        (x, y), (x_target, _) = rows(n), rows(7, seed=1)
+        with torch.no_grad():
+            b = basis(memory, n_points=5)
+            posterior = memory.posterior(memory.read(x, y, b), torch.full((3,), float(n)), b)
+            parts = memory.parts(x_target, posterior, b)
+            variance = memory.mixture(parts, posterior)[0].variance
+            shares.append(memory.function_share(parts, posterior))
+        noise = (1 - shares[-1]) * variance
+        np.testing.assert_allclose(noise, posterior.noise[:, 0, None].expand_as(noise), rtol=1e-9)
+    prior = weighted_features(memory, x_target).square().sum(-1, keepdim=True)
+    if kernel == "learned":
+        np.testing.assert_allclose(shares[0], prior / (1 + prior), rtol=1e-9)
+        assert shares[2].max() < 0.1
+    assert shares[2].mean() < shares[1].mean() < shares[0].mean()

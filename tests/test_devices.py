@@ -4,6 +4,9 @@ torch's meta device stands in for one that is not here: as CUDA does, it refuses
 to be mixed with the CPU, and computes nothing, so nothing may depend on values.
 """
 
+import os
+import subprocess
+import sys
 from contextlib import contextmanager, nullcontext
 from unittest import mock
 
@@ -197,3 +200,30 @@ def test_passes_on_cuda_are_those_on_the_cpu(kind):
     found = model(*(t.to("cuda") for t in (x, y, x_target)))
     torch.testing.assert_close(found.mean.cpu(), expected.mean, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.stddev.cpu(), expected.stddev, rtol=1e-3, atol=1e-3)
+
+
+FORKED = """
+import os
+import numpy as np
+import torch
+from skcmanp import CMANPRegressor
+
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(500, 3))
+reg = CMANPRegressor(adapt=False).fit(X, X.sum(axis=1))
+expected = reg.predict(X)
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.allclose(reg.predict(X), expected) else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_forks_after_predicting_does_not_hang():
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED],
+        check=True,
+        timeout=60,
+        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+    )

@@ -14,7 +14,7 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"images", "progress", "validation", "kernels", "state.softmax", "state.sums", "nn.config"},
+    {"images", "progress", "wrappers", "validation", "kernels", "state.softmax", "state.sums", "nn.config"},
     {"adaptation.base", "adaptation.first_rows", "state.summary"},
     {"adaptation.columns", "adaptation.ranks", "adaptation.rows", "adaptation.trend", "adaptation.waves"},
     {"adaptation.inducing", "adaptation.main_effects", "adaptation.missed", "adaptation.noise"},
@@ -34,7 +34,7 @@ LAYERS = [
     {"inspection.intervals", "inspection.calibration", "inspection.stream"},
     {"inspection"},
     {"state.context", "devices"},
-    {"state"},
+    {"state", "shards"},
     {"nn.attention", "nn.embedding"},
     {"nn.features", "nn.heads"},
     {"nn.conjugate"},
@@ -45,7 +45,7 @@ LAYERS = [
     {"checkpoints"},
     {"parallel", "joint"},
     {"learner", "predictor"},
-    {"algebra"},
+    {"algebra", "prediction"},
     {"regressor"},
     {"tasks.base"},
     {"tasks.adapted", "tasks.kernels", "tasks.celeba", "tasks.emnist", "tasks.kept"},

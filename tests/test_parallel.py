@@ -30,6 +30,22 @@ def test_shards_add_up(reader, rows, n_jobs):
     np.testing.assert_allclose(actual.softmax.output(), expected.softmax.output(), rtol=1e-10)
 
 
+class NoGenerators(joblib.parallel.ThreadingBackend):
+    """As joblib's backends of other libraries are: it gives all results at the end."""
+
+    supports_return_generator = False
+
+
+def test_backends_that_give_results_at_the_end(reader, rows):
+    joblib.register_parallel_backend("no generators", NoGenerators)
+    expected = reader.read(*rows)
+    with joblib.parallel_config(backend="no generators"):
+        with pytest.raises(ValueError, match="return_as"):
+            joblib.Parallel(n_jobs=3, return_as="generator")
+        actual = reader.read_parallel(*rows, n_jobs=3)
+    np.testing.assert_allclose(actual.softmax.output(), expected.softmax.output(), rtol=1e-10)
+
+
 def test_small_reads_stay_in_the_process(reader, rows, monkeypatch):
     X, y, _ = rows
     monkeypatch.setattr("skcmanp.parallel.Parallel", lambda **_: pytest.fail("one chunk was sharded"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,20 +14,23 @@ from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Frozen, Part
 from skcmanp.adaptation.categories import Categories
-from skcmanp.adaptation.columns import FEW, Targets, row_chunks
+from skcmanp.adaptation.columns import row_chunks
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale
-from skcmanp.adaptation.fitting import fit_memory
+from skcmanp.adaptation.fitting import Fitted, fit_memory
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.inputs import Inputs, Selection
 from skcmanp.adaptation.main_effects import MainEffects
-from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
+from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.ridge import Ridge
-from skcmanp.adaptation.rows import MAX_ROWS, Rows, fold_of, sample_rows
+from skcmanp.adaptation.rows import MAX_ROWS, Rows, fold_of, sample_rows, split_rows
+from skcmanp.adaptation.targets import Targets
 from skcmanp.adaptation.trees import MAX_ROWS as TREE_ROWS
-from skcmanp.adaptation.trees import Trees
+from skcmanp.adaptation.trees import MIN_ROWS, Trees
+from skcmanp.adaptation.trees import error as tree_error
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
+from skcmanp.adaptation.warp import choose_warp
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.frames import Kind
 
@@ -38,6 +41,13 @@ _SAMPLE_ROWS = 65_536
 
 # Numbers in the sample of rows, at most: of wide tables fewer rows are looked at.
 _SAMPLE_NUMBERS = 4_000_000
+
+# Rows by which it is decided whether trees help.
+_TEST_ROWS = 4096
+
+# Log-likelihood of a row in nats that trees must gain, and how much larger their mean squared error may be alone.
+_LEAST_GAIN = 0.01
+_MUCH_WORSE = 1.5
 
 # A further part is a module of its own, and one more of these.
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
@@ -195,21 +205,25 @@ class Adaptation:
             If bounds are not a pair of finite numbers with low < high.
         """
         encoding = Encoding.fit(X, weight, kinds, x_bounds, standardize)
-        targets = Targets.fit("y_bounds", y, weight, y_bounds, standardize, FEW)
+        targets = Targets.fit_moments(y, weight, y_bounds, standardize)
         as_it_is = not encoding.is_category.any() and len(encoding.centre) <= max_columns
         if how != "fit" and as_it_is:
             return cls._before_rows(Inputs.of_numbers(encoding), targets, how, memory_features)
         chunks = row_chunks(X, y, weight, _SAMPLE_ROWS)
         n_rows = int(np.clip(_SAMPLE_NUMBERS // len(encoding.centre), MAX_ROWS, TREE_ROWS))
         rows = sample_rows(((encoding(a), targets.scaled(b), w) for a, b, w in chunks), n_rows)
-        with_trees = trees and how == "fit" and max_columns > 1
         # Several threads are slower than one on matrices as small as these, and what they fix must not depend on their
         # number.
         with threadpool_limits(1):
-            candidates = Inputs.candidates(encoding, rows, max_columns, with_trees)
+            if trees and how == "fit" and standardize and y_bounds is None:
+                as_they_are = targets.original(rows.y)
+                targets = targets.warped_by(choose_warp(rows, as_they_are), y, weight)
+                rows = rows._replace(y=targets.scaled(as_they_are))
+            inputs = Inputs.fit(encoding, rows, max_columns)
             if how != "fit":
-                return cls._before_rows(next(candidates), targets, how, memory_features)
-            return cls._by_rows(candidates, targets, rows, memory_features)
+                return cls._before_rows(inputs, targets, how, memory_features)
+            with_trees = trees and inputs.n_features + y.shape[1] <= max_columns
+            return cls._by_rows(inputs, targets, rows, memory_features, with_trees)
 
     @classmethod
     def _before_rows(cls, inputs: Inputs, targets: Targets, how: str, memory_features: int) -> Adaptation:
@@ -225,13 +239,16 @@ class Adaptation:
         return cls(inputs, targets, (Trend(PRIOR_SLOPE * lengthscale), waves))
 
     @classmethod
-    def _by_rows(cls, candidates: Iterable[Inputs], targets: Targets, rows: Rows, memory_features: int) -> Adaptation:
-        """What different rows, encoded, say: whichever of the inputs predicts those that are left out best."""
+    def _by_rows(
+        cls, inputs: Inputs, targets: Targets, rows: Rows, memory_features: int, with_trees: bool
+    ) -> Adaptation:
+        """What different rows, encoded, say."""
         few = rows.take(slice(MAX_ROWS))
-        fold = fold_of(few.x, few.y)
-        tried = [(each, fit_memory(few._replace(x=each.seen(few.x, fold)[0]), memory_features)) for each in candidates]
-        inputs, fitted = max(tried, key=lambda pair: pair[1].score)
-        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change)
+        fitted = _fit_memory(inputs, few, memory_features)
+        if with_trees and len(rows.x) >= MIN_ROWS and _may_help(inputs, few, fitted.error):
+            inputs, fitted = _with_trees(inputs, fitted, rows, memory_features)
+        unit = float(np.mean(np.square(fitted.signal / fitted.missed)))
+        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, lambda a, b: unit * fitted.change(a, b))
         return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, fitted.missed)
 
     # ------------------------------------------------------------------ in use
@@ -264,10 +281,6 @@ class Adaptation:
         """Targets in the network's units, (n, t)."""
         return self.targets.scaled(y)
 
-    def unscale_y(self, mean: Array, std: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation in the targets' own units, (n, t) each."""
-        return self.targets.unscaled(mean, std)
-
     def basis(self, n_features: int, device: torch.device | str = "cpu") -> Basis:
         """What makes so many features of the conjugate memory, on a device."""
         noise = None if self.noise is None else self.noise.to(device)
@@ -279,9 +292,15 @@ class Adaptation:
 
     def arrays(self) -> dict[str, NDArray]:
         """Everything as named arrays, for serialisation."""
-        frozen = [*self.inputs.pieces(), self.targets, *self.parts, *([] if self.noise is None else [self.noise])]
-        named = {f"{piece.name}.{name}": array for piece in frozen for name, array in piece.arrays().items()}
+        named = {f"{piece.name}.{name}": array for piece in self._frozen() for name, array in piece.arrays().items()}
         return {**named, "ratio": self.ratio, "missed": self.missed}
+
+    def dtypes(self) -> dict[str, type]:
+        """Those of arrays that are not float64."""
+        return {f"{piece.name}.{name}": dtype for piece in self._frozen() for name, dtype in piece.integers.items()}
+
+    def _frozen(self) -> list[Frozen]:
+        return [*self.inputs.pieces(), self.targets, *self.parts, *([] if self.noise is None else [self.noise])]
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Adaptation:
@@ -313,7 +332,13 @@ class Adaptation:
         for columns in (self.inputs.encoding, self.targets):
             if columns.centre.ndim != 1 or columns.centre.shape != columns.scale.shape or not columns.centre.size:
                 raise ValueError("Centres and scales are not as many.")
-        positive = (self.inputs.encoding.scale, self.inputs.selection.scale, self.targets.scale, self.ratio, self.missed)
+        positive = (
+            self.inputs.encoding.scale,
+            self.inputs.selection.scale,
+            self.targets.scale,
+            self.ratio,
+            self.missed,
+        )
         if not all((array > 0).all() for array in positive) or self.ratio.shape != (1,):
             raise ValueError("A scale of features or targets is not positive.")
         if self.missed.shape not in ((1,), (self.n_targets,)):
@@ -326,3 +351,33 @@ class Adaptation:
             raise ValueError(f"A part of what the first rows fixed is not of {self.n_features} features.") from error
         if not all(torch.isfinite(values).all() for values in made) or (noise is not None and not (noise > 0).all()):
             raise ValueError("What the first rows fixed cannot be.")
+
+
+def _fit_memory(inputs: Inputs, rows: Rows, memory_features: int) -> Fitted:
+    return fit_memory(rows._replace(x=inputs.seen(rows.x, fold_of(rows.x, rows.y))[0]), memory_features)
+
+
+def _may_help(inputs: Inputs, rows: Rows, error: float) -> bool:
+    """Whether trees predict rows that are left out not much worse than a memory does, by its mean squared error."""
+    numbers = inputs.numbers(rows.x, fold_of(rows.x, rows.y))[0]
+    return tree_error(numbers, rows.y, rows.weight, split_rows(rows, FOLDS) == 0) < _MUCH_WORSE * error
+
+
+def _with_trees(plain: Inputs, fitted: Fitted, rows: Rows, memory_features: int) -> tuple[Inputs, Fitted]:
+    """With trees, if rows that are left out are then predicted better, by what the others say.
+
+    A memory can read off what rows are read with, which knows the targets of
+    all folds but their own, that these are not theirs; but not of rows to predict.
+    """
+    other = plain.with_trees(rows)
+    refitted = _fit_memory(other, rows.take(slice(MAX_ROWS)), memory_features)
+    few = rows.take(slice(_TEST_ROWS))
+    part = split_rows(few, FOLDS)
+    kept, left_out = few.take(part != 0), few.take(part == 0)
+    tested = []
+    for inputs, memory in ((plain, fitted), (other, refitted)):
+        again = inputs.refitted(kept)
+        seen = again.seen(kept.x, fold_of(kept.x, kept.y))[0], again.seen(left_out.x)[0]
+        tested.append(memory.tested(kept._replace(x=seen[0]), left_out._replace(x=seen[1])))
+    (_, without), (retold, score) = tested
+    return (other, retold) if score > without + _LEAST_GAIN else (plain, fitted)

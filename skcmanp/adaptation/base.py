@@ -16,9 +16,10 @@ Values = Any  # an array as it was fitted, a tensor where it is in use
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frozen:
-    """Arrays that the first rows fix, for good: float64, of numpy, or of torch on a device."""
+    """Arrays that the first rows fix, for good: of numpy, or of torch on a device."""
 
     name: ClassVar[str]  # in the bytes of a state
+    integers: ClassVar[dict[str, type]] = {}  # dtypes of arrays that are not float64
 
     def arrays(self) -> dict[str, Any]:
         """Everything as named arrays."""

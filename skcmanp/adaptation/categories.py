@@ -10,7 +10,7 @@ that rows mean the same whenever they are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Categories(Frozen):
     """
 
     name = "categories"
+    integers: ClassVar[dict[str, type]] = {"columns": np.int64, "starts": np.int64}
     columns: NDArray[np.int64]
     starts: NDArray[np.int64]
     levels: Array
@@ -62,15 +63,16 @@ class Categories(Frozen):
         starts = np.cumsum([0, *map(len, levels)])
         return cls(columns, starts, np.concatenate(levels), np.concatenate(codes, axis=1))
 
-    def __call__(self, x: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> tuple[Array, NDArray[np.bool_]]:
+    def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.bool_]]:
         """Codes of rows, and whether their levels are known, (n, e) -> (n, k t) and (n, k)."""
+        rows = N_FOLDS if fold is None else fold
         codes, known = [], []
         for j, start, stop in zip(self.columns, self.starts[:-1], self.starts[1:], strict=True):
             levels, values = self.levels[start:stop], _identities(x[:, j])
             at = np.minimum(np.searchsorted(levels, values), max(len(levels) - 1, 0))
             known.append(levels[at] == values if len(levels) else np.zeros(len(x), dtype=bool))
             if len(levels):
-                codes.append(np.where(known[-1][:, None], self.codes[fold, start + at], 0.0))
+                codes.append(np.where(known[-1][:, None], self.codes[rows, start + at], 0.0))
             else:
                 codes.append(np.zeros((len(x), self.codes.shape[2])))
         return np.hstack(codes), np.column_stack(known)
@@ -92,7 +94,7 @@ def _means(level: NDArray[np.int64], n_levels: int, y: Array, weight: Array) -> 
     return np.column_stack(means)
 
 
-def _noise_to_effect(mean: Array, count: Array, square: float) -> float:
+def _noise_to_effect(mean: Array, count: NDArray, square: float) -> float:
     """Variance within levels in units of that between them, by an analysis of variance."""
     n, n_levels = count.sum(), np.count_nonzero(count)
     between = (count * np.square(mean)).sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,6 @@ LARGEST = 1e30
 
 # Below this standard deviation, relative to the largest value, a column is constant.
 RELATIVE_RESOLUTION = 1e-13
-
-# Of fewer targets than this, the standard deviation says too little to be believed.
-FEW = 5
 
 # Moments are rounded to this share of the scale, so that rounding errors of the rows' order cannot show.
 _ROUNDING = 2.0**-36
@@ -64,15 +61,9 @@ class Columns(Frozen):
         return cls(np.zeros(columns.shape[1]), np.ones(columns.shape[1]))
 
 
-@dataclass(frozen=True, eq=False)
-class Targets(Columns):
-    """Targets, and what is said of them in their own units."""
-
-    name = "targets"
-
-    def unscaled(self, mean: Array, std: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation in the targets' own units, (n, t) each."""
-        return mean * self.scale + self.centre, std * self.scale
+def dense(X: Any) -> NDArray:
+    """An array of rows, which may be a sparse matrix."""
+    return X.toarray() if issparse(X) else X
 
 
 def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
@@ -80,7 +71,7 @@ def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Itera
     for start in range(0, len(y), size):
         rows = slice(start, start + size)
         x_chunk, y_chunk = X[rows], y[rows]
-        x_chunk = x_chunk.toarray() if issparse(x_chunk) else x_chunk
+        x_chunk = dense(x_chunk)
         w_chunk = None if weight is None else weight[rows]
         if w_chunk is not None and not w_chunk.all():
             keep = w_chunk > 0
@@ -102,7 +93,7 @@ def _moments(columns: NDArray, weight: Array | None, few: float = 0) -> tuple[Ar
     """
 
     def chunks() -> Iterator[tuple[Array, Array]]:
-        for values, _, w in row_chunks(columns, columns[:, :0], weight, _MOMENT_ROWS):
+        for values, _, w in row_chunks(columns, np.empty((columns.shape[0], 0)), weight, _MOMENT_ROWS):
             yield values, np.ones(len(values)) if w is None else w
 
     low = np.min([np.where(np.isnan(values), np.inf, values).min(axis=0) for values, _ in chunks()], axis=0)

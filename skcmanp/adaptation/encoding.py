@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skcmanp.adaptation.base import Array, Frozen
-from skcmanp.adaptation.columns import Columns
+from skcmanp.adaptation.columns import Columns, dense
 from skcmanp.frames import Kind
 
 _DAY = 86_400.0
@@ -36,6 +36,7 @@ class Encoding(Frozen):
     """
 
     name = "encoding"
+    integers: ClassVar[dict[str, type]] = {"kinds": np.int64}
     kinds: NDArray[np.int64]
     centre: Array
     scale: Array
@@ -79,7 +80,7 @@ class Encoding(Frozen):
 
     def __call__(self, X: NDArray) -> Array:
         """Numbers of rows, (n, c) -> (n, e)."""
-        return Columns(self.centre, self.scale).scaled(_expanded(X, self.kinds))
+        return Columns(self.centre, self.scale).scaled(_expanded(dense(X), self.kinds))
 
 
 def _width(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -91,7 +92,7 @@ def _expanded(X: NDArray, kinds: NDArray[np.int64]) -> Array:
     """With all that may matter of dates in place of them, (n, c) -> (n, e)."""
     if not (kinds == Kind.DATE).any():
         return X
-    X = X.astype(np.float64, copy=False)
+    X = dense(X).astype(np.float64, copy=False)
     return np.column_stack([_date_features(x) if kind == Kind.DATE else x for x, kind in zip(X.T, kinds, strict=True)])
 
 

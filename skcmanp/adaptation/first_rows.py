@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.adaptation.columns import dense
 from skcmanp.validation import MIN_WEIGHT, Rows
 
 Array = NDArray[np.float64]
@@ -67,9 +68,9 @@ class FirstRows:
     def extended(self, rows: Rows) -> tuple[FirstRows, Rows]:
         """With further rows of the stream, copied, until they are enough; and the rows after these."""
         room = ENOUGH - len(self.X)
-        taken = np.arange(min(room, len(rows.X))) if rows.weight is None else np.flatnonzero(rows.weight)[:room]
+        taken = np.arange(min(room, len(rows.y))) if rows.weight is None else np.flatnonzero(rows.weight)[:room]
         weight = np.ones(len(taken)) if rows.weight is None else rows.weight[taken]
-        pairs = zip(vars(self).values(), (rows.X[taken], rows.y[taken], weight), strict=True)
+        pairs = zip(vars(self).values(), (dense(rows.X[taken]), rows.y[taken], weight), strict=True)
         longer = FirstRows(*(np.concatenate([kept, more.astype(np.float64)]) for kept, more in pairs))
         return longer, rows.after(taken[-1] + 1)
 
@@ -83,5 +84,6 @@ class FirstRows:
         shapes = self.X.ndim == self.y.ndim == 2 and len(self.y) == n and self.weight.shape == (n,)
         if not (shapes and 0 < n < ENOUGH):
             raise ValueError("The shapes of the first rows do not match.")
-        if not (all(np.isfinite(array).all() for array in vars(self).values()) and (self.weight > 0).all()):
+        finite = np.isfinite(self.y).all() and np.isfinite(self.weight).all() and not np.isinf(self.X).any()
+        if not (finite and (self.weight > 0).all()):
             raise ValueError("The first rows are not finite, or their weights not positive.")

@@ -13,7 +13,7 @@ from skcmanp.adaptation.base import Array, Part
 from skcmanp.adaptation.evidence import Evidence, maximise_evidence
 from skcmanp.adaptation.inducing import InducingPoints, choose_points
 from skcmanp.adaptation.main_effects import MainEffects, n_cosines
-from skcmanp.adaptation.missed import FOLDS, missed_scale
+from skcmanp.adaptation.missed import FOLDS, Features, best_scale, missed_scale
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import Rows, split_rows
 from skcmanp.adaptation.sparse_process import fit_sparse_process
@@ -26,15 +26,27 @@ MAX_SHARE = 0.97
 
 
 class Fitted(NamedTuple):
-    """A conjugate memory as the first rows fix it, and how well it predicts those of them that are left out."""
+    """A conjugate memory as the first rows fix it."""
 
     lengthscale: Array  # of every feature, (d,)
     parts: tuple[Part, ...]
     noise: NoiseProfile | None
     ratio: Array  # (1,)
+    signal: Array  # (t,)
     missed: Array  # (t,)
-    score: float  # log-likelihood of rows that were left out, in nats
-    change: Callable[[Array, Array], float]  # variance of a function's difference between rows, relative to `missed`
+    error: float  # mean square of the errors of rows that are left out
+    make: Callable[[Array], Features]  # features as they would be if so many rows, in length-scales, were all
+    change: Callable[[Array, Array], float]  # variance of a function's difference between rows, in the signal's units
+
+    def tested(self, kept: Rows, left_out: Rows) -> tuple[Fitted, float]:
+        """With what is missed as rows say that are left out, and the log-likelihood of one of them, in nats.
+
+        Rows are standardised.
+        """
+        kept, left_out = (rows._replace(x=rows.x / self.lengthscale) for rows in (kept, left_out))
+        noise = _relative_noise(self.noise, left_out.x)
+        missed, score = best_scale(kept, left_out, self.make(kept.x), noise, float(self.ratio[0]), self.signal)
+        return self._replace(missed=missed), score
 
 
 def fit_memory(rows: Rows, memory_features: int) -> Fitted:
@@ -48,29 +60,34 @@ def fit_memory(rows: Rows, memory_features: int) -> Fitted:
     effects = effects.rescaled(evidence.effects, evidence.lengthscale)
     alone = (trend, effects) if effects.n_features else (trend,)
     if not memory_features:  # a network without a memory, or one that learned its features
-        return Fitted(evidence.lengthscale, (), None, np.array([evidence.ratio]), np.ones(1), 0.0, lambda a, b: 0.0)
+        one, nothing = np.ones(1), _features(())
+        ratio = np.array([evidence.ratio])
+        return Fitted(evidence.lengthscale, (), None, ratio, one, one, 0.0, lambda x: nothing, lambda a, b: 0.0)
     places -= effects.n_features
 
     points = choose_points(rows.x, int(MAX_SHARE * places), standard.x)
     points, noise = fit_sparse_process(rows, points, np.hstack([part.of_rows(rows.x) for part in alone]), evidence)
     process = _Process(evidence, len(points), len(rows.x), places)
-    missed, score = missed_scale(
-        rows,
-        split_rows(standard, FOLDS),
-        lambda x: _features((*alone, *process.parts(choose_points(x, len(points), x * evidence.lengthscale)))),
-        np.ones(len(rows.x)) if noise is None else np.exp(2 * noise.log_std(rows.x)),
-        evidence.ratio,
-        evidence.signal,
-    )
-    parts = (*alone, *process.parts(points))
-    relative = float(np.mean(np.square(evidence.signal / missed)))
+
+    def make(x: Array) -> Features:
+        return _features((*alone, *process.parts(choose_points(x, len(points), x * evidence.lengthscale))))
+
+    relative = _relative_noise(noise, rows.x)
+    missed, error = missed_scale(rows, split_rows(standard, FOLDS), make, relative, evidence.ratio, evidence.signal)
 
     def change(x: Array, other: Array) -> float:
         lines = sum(np.square(part.of_rows(x) - part.of_rows(other)).sum(1) for part in alone)
         distance = np.sqrt(np.square(x - other).sum(1))
-        return relative * float(np.mean(lines + 2 * process.variance * (1 - matern52_of(distance))))
+        return float(np.mean(lines + 2 * process.variance * (1 - matern52_of(distance))))
 
-    return Fitted(evidence.lengthscale, parts, noise, np.array([evidence.ratio]), missed, score, change)
+    ratio = np.array([evidence.ratio])
+    parts = (*alone, *process.parts(points))
+    return Fitted(evidence.lengthscale, parts, noise, ratio, evidence.signal, missed, error, make, change)
+
+
+def _relative_noise(noise: NoiseProfile | None, x: Array) -> Array:
+    """Variance of the noise at rows, relative to its mean, (n,)."""
+    return np.ones(len(x)) if noise is None else np.exp(2 * noise.log_std(x))
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,7 @@ class _Process:
         return InducingPoints(points, np.array([self.variance * (1 - unseen)])), waves
 
 
-def _features(parts: tuple[Part, ...]) -> Callable[[Array], tuple[Array, Array]]:
+def _features(parts: tuple[Part, ...]) -> Features:
     """Features of an array of rows, and the variance that these miss, (n, d) -> (n, f) and (n,)."""
     prepared = [part.to("cpu") for part in parts]
 

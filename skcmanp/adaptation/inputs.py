@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.ridge import Ridge
-from skcmanp.adaptation.rows import N_FOLDS, Rows, fold_of
-from skcmanp.adaptation.trees import MIN_ROWS, Trees
+from skcmanp.adaptation.rows import Rows, fold_of
+from skcmanp.adaptation.trees import Trees, gain
 from skcmanp.frames import Kind
 
 # Columns of a wider table that are seen, the most telling ones, beside what is predicted from all.
@@ -50,6 +51,7 @@ class Selection(Frozen):
     """
 
     name = "selection"
+    integers: ClassVar[dict[str, type]] = {"used": np.int64, "often": np.int64}
     used: NDArray[np.int64]
     centre: Array
     scale: Array
@@ -85,37 +87,51 @@ class Inputs:
         return cls(encoding, Selection(np.arange(n), np.zeros(n), np.ones(n), none.astype(np.int64), none))
 
     @classmethod
-    def candidates(cls, encoding: Encoding, rows: Rows, max_columns: int, with_trees: bool) -> Iterator[Inputs]:
-        """What may suit encoded rows: without trees, and with.
+    def fit(cls, encoding: Encoding, rows: Rows, max_columns: int) -> Inputs:
+        """For encoded rows, without trees.
 
-        Of wider tables than `max_columns` the most telling columns are seen,
-        and what a ridge regression on all predicts.
+        Of wider tables than `max_columns` the most telling columns are seen, and
+        what a ridge regression on all predicts.
         """
         fold = fold_of(rows.x, rows.y)
         columns = np.flatnonzero(encoding.is_category)
-        categories = None
-        if len(columns):
-            categories = Categories.fit(rows.x, rows.y, rows.weight, fold, columns)
-        plain = replace(cls.of_numbers(encoding), categories=categories)
-        numbers = plain.numbers(rows.x, fold)[0]
-        varies = np.flatnonzero(np.nanmax(numbers, 0, initial=-np.inf) > np.nanmin(numbers, 0, initial=np.inf))
-        trees, ridge, gain = None, None, _correlation(np.nan_to_num(numbers), rows)
-        if with_trees and len(rows.x) >= MIN_ROWS:
-            trees, gain = Trees.fit(numbers, rows.y, rows.weight, fold)
-        n_predicted = rows.y.shape[1] * (2 if trees else 1)
-        if len(varies) > max_columns - n_predicted:
+        categories = Categories.fit(rows.x, rows.y, rows.weight, fold, columns) if len(columns) else None
+        found = replace(cls.of_numbers(encoding), categories=categories)
+        numbers = found.numbers(rows.x, fold)[0]
+        known = np.flatnonzero(~np.isnan(numbers).all(0))
+        n_targets = rows.y.shape[1]
+        if len(known) > max_columns - (n_targets if max_columns > 1 else 0):  # room for what trees predict
             few = slice(_RIDGE_ROWS)
-            ridge = Ridge.fit(numbers[few], rows.y[few], rows.weight[few], fold[few])
-            varies = np.sort(varies[np.argsort(-gain[varies], kind="stable")[: min(MAX_COLUMNS, max_columns - n_predicted)]])
-        yield replace(plain, ridge=ridge)._selected(rows, fold, varies)
+            found = replace(found, ridge=Ridge.fit(numbers[few], rows.y[few], rows.weight[few], fold[few]))
+            n_columns = max(min(MAX_COLUMNS, max_columns - 2 * n_targets), 0)
+            told = gain(numbers[few], rows.y[few], rows.weight[few])
+            known = np.sort(known[np.argsort(-told[known], kind="stable")[:n_columns]])
+        return found._selected(rows, fold, known)
+
+    def with_trees(self, rows: Rows) -> Inputs:
+        """With what trees predict of encoded rows beside what is seen already."""
+        fold = fold_of(rows.x, rows.y)
+        trees = Trees.fit(self.numbers(rows.x, fold)[0], rows.y, rows.weight, fold)
+        used = self.selection.used
+        return replace(self, trees=trees)._selected(rows, fold, used[used < self._n_numbers])
+
+    def refitted(self, rows: Rows) -> Inputs:
+        """The same, but for what it knows of the rows' targets: that is what these rows say."""
+        fold = fold_of(rows.x, rows.y)
+        categories, ridge, trees = self.categories, self.ridge, self.trees
+        if categories is not None:
+            categories = Categories.fit(rows.x, rows.y, rows.weight, fold, categories.columns)
+        numbers = replace(self, categories=categories).numbers(rows.x, fold)[0]
+        if ridge is not None:
+            ridge = Ridge.fit(numbers, rows.y, rows.weight, fold)
         if trees is not None:
-            yield replace(plain, ridge=ridge, trees=trees)._selected(rows, fold, varies)
+            trees = Trees.fit(numbers, rows.y, rows.weight, fold)
+        return replace(self, categories=categories, ridge=ridge, trees=trees)
 
     def _selected(self, rows: Rows, fold: NDArray[np.int64], columns: NDArray[np.int64]) -> Inputs:
         """With these of the numbers, and all that is predicted, in standard deviations."""
         every, _ = self._all(rows.x, fold)
-        n_numbers = every.shape[1] - rows.y.shape[1] * ((self.trees is not None) + (self.ridge is not None))
-        used = np.r_[columns, np.arange(n_numbers, every.shape[1])]
+        used = np.r_[columns, np.arange(self._n_numbers, every.shape[1])]
         centre, scale = np.zeros(len(used)), np.ones(len(used))
         n_encoded = np.count_nonzero(~self.encoding.is_category)
         for i, j in enumerate(used):
@@ -139,9 +155,18 @@ class Inputs:
             unknown[column] = change(before, self.seen(changed)[0])
         return replace(self, selection=replace(self.selection, unknown=unknown))
 
+    @property
+    def _n_numbers(self) -> int:
+        """How many numbers and codes there are before what is predicted."""
+        n_targets = 0 if self.categories is None else self.categories.codes.shape[2]
+        return len(self.encoding.centre) + (n_targets - 1) * int(self.encoding.is_category.sum())
+
     def _sources(self) -> NDArray[np.int64]:
         """Columns of the table that what is seen, and what trees predict, is made of."""
-        category, n_targets = self.encoding.is_category, 1 if self.categories is None else self.categories.codes.shape[2]
+        category, n_targets = (
+            self.encoding.is_category,
+            1 if self.categories is None else self.categories.codes.shape[2],
+        )
         source = np.r_[self.encoding.source[~category], np.repeat(self.encoding.source[category], n_targets)]
         asked = self.selection.used[self.selection.used < len(source)]
         return source[asked if self.trees is None else np.r_[asked, self.trees.features]]
@@ -168,9 +193,9 @@ class Inputs:
         """
         encoded = self.encoding(X)
         predicts = self.categories or self.trees or self.ridge
-        return self.seen(encoded, N_FOLDS if y is None or not predicts else fold_of(encoded, y))
+        return self.seen(encoded, None if y is None or not predicts else fold_of(encoded, y))
 
-    def seen(self, encoded: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> tuple[Array, Array]:
+    def seen(self, encoded: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, Array]:
         """The same of encoded rows (n, e), which are in a fold, or to be predicted."""
         every, known = self._all(encoded, fold)
         selection = self.selection
@@ -187,14 +212,14 @@ class Inputs:
                 unknown[:, column] |= absent[:, j]
         return np.nan_to_num(seen, copy=False), unknown @ selection.unknown
 
-    def numbers(self, encoded: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> tuple[Array, NDArray[np.bool_]]:
+    def numbers(self, encoded: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.bool_]]:
         """Numbers and codes of encoded rows, and whether categories are known, (n, e) -> (n, m) and (n, k)."""
         if self.categories is None:
             return encoded, np.ones((len(encoded), 0), dtype=bool)
         codes, known = self.categories(encoded, fold)
         return np.hstack([encoded[:, ~self.encoding.is_category], codes]), known
 
-    def _all(self, encoded: Array, fold: NDArray[np.int64] | int) -> tuple[Array, NDArray[np.bool_]]:
+    def _all(self, encoded: Array, fold: NDArray[np.int64] | None) -> tuple[Array, NDArray[np.bool_]]:
         """With what is predicted from them."""
         numbers, known = self.numbers(encoded, fold)
         predicted = [part(numbers, fold) for part in (self.ridge, self.trees) if part is not None]
@@ -208,11 +233,3 @@ class Inputs:
         """All that is frozen."""
         found = (self.encoding, self.selection, self.categories, self.trees, self.ridge)
         return [piece for piece in found if piece is not None]
-
-
-def _correlation(numbers: Array, rows: Rows) -> Array:
-    """How much of the targets' variance a line in every number has, relative to others, (n, m) -> (m,)."""
-    share = (rows.weight / rows.weight.sum())[:, None]
-    x, y = (values - (share * values).sum(0) for values in (numbers, rows.y))
-    variance = (share * np.square(x)).sum(0)
-    return np.square(x.T @ (share * y)).sum(1) / np.where(variance > 0, variance, np.inf)

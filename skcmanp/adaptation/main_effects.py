@@ -11,6 +11,7 @@ no longer carry is uncertain.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -56,6 +57,7 @@ class MainEffects(Part):
     """
 
     name = "main_effects"
+    integers: ClassVar[dict[str, type]] = {"used": np.int64}
     knots: Values
     ranks: Values
     scale: Values

@@ -23,6 +23,7 @@ _SHAPE = 1.5
 # Standard deviation of the logarithm of the scale around that of the evidence, a priori, and where it is looked for.
 _SPREAD = 1.0
 _GRID = np.linspace(-4.0, 3.0, 57)
+_PENALTY = 0.5 * np.square(_GRID / _SPREAD)
 
 Features = Callable[[Array], tuple[Array, Array]]  # rows -> features (n, f) and the variance that they miss (n,)
 
@@ -62,21 +63,37 @@ def missed_scale(
     Returns
     -------
     scale : ndarray (t,)
-    score : float
-        Log-likelihood of the rows that were left out, given the others, in nats.
+    error : float
+        Mean square of the errors.
     """
-    loss = 0.5 * np.square(_GRID / _SPREAD)[:, None] * np.ones(len(signal))
     if len(rows.x) < 2 * FOLDS:
         return signal, 0.0
+    total, squares = -_PENALTY[:, None] * np.ones(len(signal)), []
     for k in range(FOLDS):
         kept, left_out = rows.take(fold != k), rows.take(fold == k)
-        made = features(kept.x)
-        error, relative, noise_variance, missed = _errors(kept, left_out, made, min(ratio, MAX_WEIGHT_RATIO))
-        of_noise = (noise[fold == k, None] + relative) * noise_variance  # (n, t)
-        variance = of_noise + np.multiply.outer(np.exp(2 * _GRID), np.square(signal)[None] * missed[:, None])
-        likelihood = -0.5 * (np.log(2 * np.pi * variance) + np.square(error) / variance)  # (grid, n, t)
-        loss -= likelihood.sum(1)
-    return signal * np.exp(_GRID[loss.argmin(0)]), -float(loss.min(0).sum())
+        tried, error = likelihood(kept, left_out, features(kept.x), noise[fold == k], ratio, signal)
+        total += tried
+        squares.append(np.square(error))
+    return signal * np.exp(_GRID[total.argmax(0)]), float(np.concatenate(squares).mean())
+
+
+def best_scale(
+    kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float, signal: Array
+) -> tuple[Array, float]:
+    """The scale that makes some rows that were left out most likely, (t,), and the log-likelihood of one, in nats."""
+    tried, _ = likelihood(kept, left_out, features, noise, ratio, signal)
+    best = (tried - _PENALTY[:, None]).argmax(0)
+    return signal * np.exp(_GRID[best]), float(tried[best, np.arange(len(signal))].sum() / len(left_out.x))
+
+
+def likelihood(
+    kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float, signal: Array
+) -> tuple[Array, Array]:
+    """Log-likelihood of the rows that were left out, for scales of what is missed, (grid, t), and errors (n, t)."""
+    error, relative, noise_variance, missed = _errors(kept, left_out, features, min(ratio, MAX_WEIGHT_RATIO))
+    of_noise = (noise[:, None] + relative) * noise_variance  # (n, t)
+    variance = of_noise + np.multiply.outer(np.exp(2 * _GRID), np.square(signal)[None] * missed[:, None])
+    return -0.5 * (np.log(2 * np.pi * variance) + np.square(error) / variance).sum(1), error
 
 
 def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tuple[Array, Array, Array, Array]:

@@ -23,12 +23,12 @@ _PENALTIES = np.geomspace(1e-3, 1e3, 13)
 
 @dataclass(frozen=True, eq=False)
 class Ridge(Frozen):
-    """Regressions for every target: on the rows that are not in a fold, and on all.
+    """Regressions for every target, on the rows that are not in a fold.
 
     Parameters
     ----------
-    coefficients : ndarray (t, N_FOLDS + 1, e)
-    intercept : ndarray (t, N_FOLDS + 1)
+    coefficients : ndarray (t, N_FOLDS, e)
+    intercept : ndarray (t, N_FOLDS)
     """
 
     name = "ridge"
@@ -39,14 +39,14 @@ class Ridge(Frozen):
     def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> Self:
         """On rows (n, e) in standard deviations; values that are missing are the mean's."""
         x = np.nan_to_num(x)
-        coefficients, intercept = np.empty((y.shape[1], N_FOLDS + 1, x.shape[1])), np.empty((y.shape[1], N_FOLDS + 1))
+        coefficients, intercept = np.empty((y.shape[1], N_FOLDS, x.shape[1])), np.empty((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*intercept.shape):
             model = RidgeCV(alphas=x.shape[1] * _PENALTIES)
             model.fit(x[fold != k], y[fold != k, t], sample_weight=weight[fold != k])
             coefficients[t, k], intercept[t, k] = model.coef_, model.intercept_
         return cls(coefficients, intercept)
 
-    def __call__(self, x: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> Array:
-        """Predictions of rows, (n, e) -> (n, t)."""
+    def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> Array:
+        """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
         every = np.einsum("ne,tke->ntk", np.nan_to_num(x), self.coefficients, optimize=True) + self.intercept
-        return every[np.arange(len(x)), :, fold]
+        return every.mean(2) if fold is None else every[np.arange(len(x)), :, fold]

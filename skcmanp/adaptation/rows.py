@@ -1,4 +1,4 @@
-"""A canonical sample of the first rows, and folds of it: the same whatever order, chunks and last digits of the rows."""
+"""A canonical sample of the first rows, and folds: the same whatever their order, chunks and last digits."""
 
 from __future__ import annotations
 
@@ -65,8 +65,10 @@ def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]], max_rows: i
     kept: tuple[Array, Array, Array] | None = None
     for x, y, weight in chunks:
         rows = x, y, np.ones(len(x)) if weight is None else weight
-        pairs = rows if kept is None else (np.concatenate(pair) for pair in zip(kept, rows, strict=True))
-        kept = _chosen(*pairs, max_rows)
+        if kept is not None:
+            x, y, weight = (np.concatenate(pair) for pair in zip(kept, rows, strict=True))
+            rows = x, y, weight
+        kept = _chosen(*rows, max_rows)
     assert kept is not None
     x, y, weight = kept
     return Rows(_rounded(x), _rounded(y), weight)

@@ -5,14 +5,14 @@ the memory and the network make of their predictions what these are worth. A
 tree knows the targets of the rows that it was fitted to, so these are split
 into folds, and every row is read with the predictions of trees that were fitted
 to the other folds: "stacked generalization" (Wolpert, 1992). Rows to predict
-have those of trees that were fitted to all.
+have the mean of all.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +22,17 @@ from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.rows import N_FOLDS
 
 # Rows that trees are fitted to, at least and at most.
-MIN_ROWS = 100
+MIN_ROWS = 200
 MAX_ROWS = 10_000
 
 _TREES = 100
-AVG = False
 _DEPTH = 10
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Trees(Frozen):
-    """Sums of trees for every target: by the rows that are not in a fold, and by all.
+    """Sums of trees for every target, by the rows that are not in a fold.
 
     Nodes of all trees are numbered together. Their roots come first, the right
     child of a node follows the left one, and leaves lead to themselves.
@@ -47,10 +46,11 @@ class Trees(Frozen):
     left : ndarray (n_nodes,), int32
     value : ndarray (n_nodes,), float32
         Of leaves.
-    baseline : ndarray (t, N_FOLDS + 1)
+    baseline : ndarray (t, N_FOLDS)
     """
 
     name = "trees"
+    integers: ClassVar[dict[str, type]] = {"feature": np.int32, "left": np.int32, "value": np.float32}
     feature: NDArray[np.int32]
     threshold: Array
     left: NDArray[np.int32]
@@ -58,23 +58,20 @@ class Trees(Frozen):
     baseline: Array
 
     @classmethod
-    def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> tuple[Self, Array]:
-        """Trees of rows (n, e), which may miss values, and how much they gain by every feature, (e,)."""
+    def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> Self:
+        """Trees of rows (n, e), which may miss values."""
         nodes: list[NDArray] = []
-        baseline, gain = np.empty((y.shape[1], N_FOLDS + 1)), np.zeros(x.shape[1])
+        baseline = np.empty((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*baseline.shape):
             model = _boosted(x[fold != k], y[fold != k, t], weight[fold != k])
             baseline[t, k] = np.ravel(model._baseline_prediction)[0]
-            nodes += (trees := [tree.nodes for (tree,) in model._predictors])
-            inner = np.concatenate(trees)
-            gain += np.bincount(inner["feature_idx"], np.where(inner["is_leaf"], 0.0, inner["gain"]), x.shape[1])
-        return cls(*_renumbered(nodes), baseline), gain
+            nodes += [tree.nodes for (tree,) in model._predictors]
+        return cls(*_renumbered(nodes), baseline)
 
-    def __call__(self, x: Array, fold: NDArray[np.int64] | int = N_FOLDS) -> Array:
-        """Predictions of rows, (n, e) -> (n, t), by the trees without a fold, or by all rows."""
-        if np.ndim(fold)==0 and AVG:
-            return np.mean([self(x, np.full(len(x),k)) for k in range(N_FOLDS)],axis=0)
-        fold = np.broadcast_to(fold, len(x))
+    def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> Array:
+        """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
+        if fold is None:
+            return np.mean([self(x, np.full(len(x), k)) for k in range(N_FOLDS)], axis=0)
         chunks = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(x), _ROWS_AT_ONCE)]
         return np.concatenate([self._predicted(x[rows], fold[rows]) for rows in chunks])
 
@@ -99,7 +96,29 @@ class Trees(Frozen):
     def _nodes(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
         """Features, whether rows that miss them go left, and left children, as indices want them."""
         missing_left = self.feature < 0
-        return np.where(missing_left, -self.feature - 1, self.feature).astype(np.int64), missing_left, self.left.astype(np.int64)
+        return (
+            np.where(missing_left, -self.feature - 1, self.feature).astype(np.int64),
+            missing_left,
+            self.left.astype(np.int64),
+        )
+
+
+def error(x: Array, y: Array, weight: Array, left_out: NDArray[np.bool_]) -> float:
+    """Mean square of the errors of trees that do not know some of the rows."""
+    squares = [
+        np.square(_boosted(x[~left_out], target[~left_out], weight[~left_out]).predict(x[left_out]) - target[left_out])
+        for target in y.T
+    ]
+    return float(np.mean(squares))
+
+
+def gain(x: Array, y: Array, weight: Array) -> Array:
+    """How much trees gain by every feature of rows (n, e), (e,)."""
+    total = np.zeros(x.shape[1])
+    for target in y.T:
+        nodes = np.concatenate([tree.nodes for (tree,) in _boosted(x, target, weight)._predictors])
+        total += np.bincount(nodes["feature_idx"], np.where(nodes["is_leaf"], 0.0, nodes["gain"]), x.shape[1])
+    return total
 
 
 def _boosted(x: Array, y: Array, weight: Array) -> HistGradientBoostingRegressor:

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from skcmanp.metrics import supports_std
+from skcmanp.wrappers import predict_std, supports_std
 
 Array = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ def predict_with_std(estimator: Any, X: ArrayLike) -> tuple[Array, Array]:
             "that has, such as CMANPRegressor or GaussianProcessRegressor, alone or as the last step of a Pipeline."
         )
     check_is_fitted(estimator)
-    return estimator.predict(X, return_std=True)
+    return predict_std(estimator, X)
 
 
 def default_name(estimator: Any, name: str | None) -> str:

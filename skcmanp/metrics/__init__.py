@@ -1,8 +1,8 @@
 """How good Gaussian predictions are, means with standard deviations: metrics, and scorers for model selection.
 
 Metrics have the manner of `sklearn.metrics`: targets first, then predictions, with `sample_weight` and `multioutput`.
-Scorers need an estimator whose ``predict`` knows ``return_std``, alone, at the end of a `Pipeline`, or found by a
-search: `CMANPRegressor`, `GaussianProcessRegressor`, `BayesianRidge`. Nothing here loads torch.
+Scorers need an estimator whose ``predict`` knows ``return_std``, alone or inside a `Pipeline`, a search or a
+stack: `CMANPRegressor`, `GaussianProcessRegressor`, `BayesianRidge`. Nothing here loads torch.
 """
 
 from skcmanp.metrics.gaussian import (
@@ -21,8 +21,8 @@ from skcmanp.metrics.scorers import (
     neg_crps_scorer,
     neg_interval_score_scorer,
     neg_nll_scorer,
-    supports_std,
 )
+from skcmanp.wrappers import supports_std
 
 __all__ = [
     "GaussianScorer",

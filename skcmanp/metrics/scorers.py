@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from inspect import signature
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skcmanp.metrics.gaussian import calibration_error, gaussian_crps, gaussian_nll, interval_coverage, interval_score
-
-
-def supports_std(estimator: Any) -> bool:
-    """Whether ``estimator.predict(X, return_std=True)`` is understood, of a regressor or a `Pipeline`.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import BayesianRidge, Ridge
-    >>> from skcmanp.metrics import supports_std
-    >>> supports_std(BayesianRidge()), supports_std(Ridge())
-    (True, False)
-    """
-    while isinstance(estimator, Pipeline):  # its predict passes everything on
-        estimator = estimator.steps[-1][1]
-    return "return_std" in signature(estimator.predict).parameters
+from skcmanp.wrappers import predict_std, supports_std
 
 
 class GaussianScorer:
@@ -60,14 +44,12 @@ class GaussianScorer:
         self._weight_request: bool | str | None = None
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        # A search's own predict does not pass return_std on.
-        estimator = getattr(estimator, "best_estimator_", estimator)
         if not supports_std(estimator):
             raise TypeError(
                 f"{estimator!r} has no predict(X, return_std=True), which {self!r} needs; choose a regressor with "
-                "return_std, alone or as the last step of a Pipeline."
+                "return_std, alone or inside a Pipeline, a search or a stack."
             )
-        mean, std = estimator.predict(X, return_std=True)
+        mean, std = predict_std(estimator, X)
         value = float(self.metric(y, mean, std, sample_weight=sample_weight, **self.options))
         return value if self.greater_is_better else -value
 

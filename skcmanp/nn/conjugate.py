@@ -243,6 +243,15 @@ class ConjugateMemory(nn.Module):
         )
         return Normal(mean, std, validate_args=False), hints
 
+    def function_share(self, parts: Parts, posterior: Posterior) -> Tensor:
+        """Share of the mixture's variance that is the function's: all but the expected noise, (B, M, dy)."""
+        probability = posterior.probability.unsqueeze(2)  # (B, K, 1, dy)
+        spread = parts.means - (probability * parts.means).sum(1, keepdim=True)  # (B, K, M, dy)
+        signal = parts.signal.unsqueeze(-1) * posterior.noise.unsqueeze(2)
+        function = (probability * (signal + spread.square())).sum(1) + parts.missed  # (B, M, dy)
+        noise = (posterior.probability * posterior.noise).sum(1).unsqueeze(1) * parts.noise
+        return function / (function + noise)
+
     def covariance(self, x: Tensor, parts: Parts, posterior: Posterior, basis: Basis | None) -> Tensor:
         """The mixture's covariance of the targets of several rows, noise included, (B, M, dx) -> (B, dy, M, M).
 

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.first_rows import FirstRows
+from skcmanp.frames import Kind
 from skcmanp.state.softmax import DOUBLE
 from skcmanp.state.summary import Summary
 
-_FORMAT = "skcmanp.context.6"
+_FORMAT = "skcmanp.context.7"
 # Rounding errors of the memory's sums grow with them; here they reach a hundredth of a predictive standard deviation.
 MAX_TOTAL_WEIGHT = 1e11
 
-_HEADER = ("checkpoint", "fingerprint", "feature_names", "y_is_1d")
+_HEADER = ("checkpoint", "fingerprint", "feature_names", "kinds", "y_is_1d")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +46,8 @@ class ContextState:
         Statistics of the rows.
     feature_names : tuple of str, optional
         Names of the features, if X had any.
+    kinds : tuple of Kind
+        Of the columns of X.
     y_is_1d : bool, default=False
         Whether y had one dimension, so that predictions have one.
     first_rows : FirstRows, optional
@@ -68,6 +71,7 @@ class ContextState:
     adaptation: Adaptation
     summary: Summary
     feature_names: tuple[str, ...] | None = None
+    kinds: tuple[Kind, ...] = ()
     y_is_1d: bool = False
     first_rows: FirstRows | None = None
 
@@ -216,14 +220,18 @@ class ContextState:
             parts[part][field] = array
         fields = json.loads(header)
         state = cls(
-            **fields | {"feature_names": fields["feature_names"] and tuple(fields["feature_names"])},
+            **fields
+            | {
+                "feature_names": fields["feature_names"] and tuple(fields["feature_names"]),
+                "kinds": tuple(map(Kind, fields["kinds"])),
+            },
             adaptation=Adaptation.from_arrays(parts["adaptation"]),
             summary=Summary.from_arrays(parts["summary"]),
             first_rows=FirstRows(**parts["first_rows"]) if parts["first_rows"] else None,
         )
-        kinds: dict[str, type] = dict.fromkeys(state._arrays(), np.float64)
-        kinds |= {name: np.int64 for name in ("summary.n_rows", "adaptation.main_effects.used") if name in kinds}
-        if kinds != {name: array.dtype for name, array in arrays.items()}:
+        dtypes: dict[str, type] = dict.fromkeys(state._arrays(), np.float64) | {"summary.n_rows": np.int64}
+        dtypes |= {f"adaptation.{name}": dtype for name, dtype in state.adaptation.dtypes().items()}
+        if dtypes != {name: array.dtype for name, array in arrays.items()}:
             raise ValueError("their arrays have other names or dtypes")
         state.check_possible()
         return state

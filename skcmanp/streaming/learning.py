@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcmanp.progress import progress_bar
 from skcmanp.streaming.batches import Batch
+from skcmanp.wrappers import innermost, unwrap
 
 
 def fit_stream(estimator: Any, batches: Iterable[Batch], *, progress: bool = False) -> Any:
@@ -20,14 +21,15 @@ def fit_stream(estimator: Any, batches: Iterable[Batch], *, progress: bool = Fal
     begin with small batches: `CMANPRegressor` then fixes nothing for good until
     it has seen a thousand rows.
 
-    Of a `Pipeline`, which has no ``partial_fit``, the last step learns. If the
+    Of a `Pipeline`, which has no ``partial_fit``, the last step learns, and of a
+    fitted search or stack the best or final estimator (`unwrap`). If the
     pipeline is not fitted, the steps before the last one are fitted to the
     first batch, and stay as they are: give it one that is typical of what
     follows, and a `OneHotEncoder` that knows or ignores categories to come.
 
     Parameters
     ----------
-    estimator : regressor with partial_fit, or Pipeline that ends with one
+    estimator : regressor with partial_fit, Pipeline that ends with one, or fitted search or stack
         It learns in place, so that an interrupted stream leaves whole batches
         learned. One that is fitted goes on from there.
     batches : iterable of (X, y) or (X, y, sample_weight)
@@ -67,19 +69,22 @@ def fit_stream(estimator: Any, batches: Iterable[Batch], *, progress: bool = Fal
 
 def learn(estimator: Any, X: Any, y: Any, weight: Any = None) -> None:
     """Learn one batch with ``partial_fit``; of a pipeline, fit the steps before the last one first, if need be."""
-    if isinstance(estimator, Pipeline):
-        learn(estimator[-1], _transformed(estimator, X, y), y, weight)
-    else:
-        estimator.partial_fit(X, y, **({} if weight is None else {"sample_weight": weight}))
+    if isinstance(estimator, Pipeline) and not is_fitted(estimator):
+        learn(estimator[-1], _fit_steps(estimator, X, y), y, weight)
+        return
+    regressor, rows = unwrap(estimator, X)
+    if regressor is not estimator and not is_fitted(estimator):
+        raise NotFittedError(
+            f"{type(estimator).__name__} learns batches once it is fitted; call its fit with the first rows of the "
+            "stream."
+        )
+    regressor.partial_fit(rows, y, **({} if weight is None else {"sample_weight": weight}))
 
 
-def _transformed(pipeline: Pipeline, X: Any, y: Any) -> Any:
-    """What the last step is given."""
-    # A last step that passes everything on, so that all before it are fitted, and cached, as `Pipeline.fit` does.
+def _fit_steps(pipeline: Pipeline, X: Any, y: Any) -> Any:
+    """Fit all steps but the last one, which passes on what it is given, as `Pipeline.fit` would; rows for the last."""
     *earlier, (name, last) = pipeline.steps
     transformer = Pipeline([*earlier, (name, "passthrough")], memory=pipeline.memory, verbose=pipeline.verbose)
-    if is_fitted(pipeline):
-        return transformer.transform(X)
     transformed = transformer.fit_transform(X, y)
     # With a cache it was clones that were fitted.
     pipeline.steps = [*transformer.steps[:-1], (name, last)]
@@ -88,7 +93,7 @@ def _transformed(pipeline: Pipeline, X: Any, y: Any) -> Any:
 
 def checked_batches(estimator: Any, batches: Iterable[Batch], progress: bool) -> Iterator[tuple[Any, Any, Any]]:
     """X, y, and weights or None, of each batch, for an estimator that can learn them."""
-    last = last_step(estimator)
+    last = innermost(estimator)
     if not hasattr(last, "partial_fit"):
         raise TypeError(f"{type(last).__name__} has no partial_fit; choose an estimator that learns incrementally.")
     empty = True
@@ -105,13 +110,6 @@ def checked_batches(estimator: Any, batches: Iterable[Batch], progress: bool) ->
             empty = False
     if empty:
         raise ValueError("batches has no batch: the source has no rows, or its iterator is used up.")
-
-
-def last_step(estimator: Any) -> Any:
-    """The estimator that learns: itself, or the last step of a pipeline."""
-    while isinstance(estimator, Pipeline):
-        estimator = estimator[-1]
-    return estimator
 
 
 def is_fitted(estimator: Any) -> bool:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import config_context
 from sklearn.metrics import root_mean_squared_error
 
-from skcmanp.metrics import gaussian_crps, gaussian_nll, interval_coverage, supports_std
+from skcmanp.metrics import gaussian_crps, gaussian_nll, interval_coverage
 from skcmanp.streaming.batches import Batch
-from skcmanp.streaming.learning import checked_batches, is_fitted, last_step, learn
+from skcmanp.streaming.learning import checked_batches, is_fitted, learn
+from skcmanp.wrappers import innermost, predict_std, supports_std
 
 _FIGURES = ("n_seen", "n_rows", "rmse", "nll", "crps", "coverage", "seconds", "state_nbytes")
 
@@ -81,16 +81,16 @@ def prequential(
     >>> bool(result["coverage"].mean() > 0.8)
     True
     """
-    last = last_step(estimator)
+    last = innermost(estimator)
     if gamma is not None and not hasattr(last, "decay"):
         raise TypeError(f"gamma={gamma!r}, but {type(last).__name__} has no decay(gamma); leave gamma=None.")
-    n_seen = 0
+    n_seen, has_std = 0, supports_std(estimator)
     lines: list[dict[str, float]] = []
     for X, y, weight in checked_batches(estimator, batches, progress):
         to_score = is_fitted(estimator)
         start = time.perf_counter()
         if to_score:
-            mean, std = _predict(estimator, X)
+            mean, std = predict_std(estimator, X) if has_std else (estimator.predict(X), None)
             if gamma is not None:
                 last.decay(gamma)
         learn(estimator, X, y, weight)
@@ -102,15 +102,6 @@ def prequential(
             lines.append(dict(zip(_FIGURES, values, strict=True)))
         n_seen += len(y)
     return {name: np.array([line[name] for line in lines]) for name in _FIGURES}
-
-
-def _predict(estimator: Any, X: Any) -> tuple[NDArray, NDArray | None]:
-    """Mean, and standard deviation or None."""
-    if not supports_std(estimator):
-        return estimator.predict(X), None
-    # With metadata routing, a pipeline passes `return_std` on only to steps that request it.
-    with config_context(enable_metadata_routing=False):
-        return estimator.predict(X, return_std=True)
 
 
 def _scores(y: Any, mean: NDArray, std: NDArray | None, weight: Any, confidence: float) -> tuple[Any, ...]:

@@ -49,6 +49,8 @@ def _adapted_task(task: TaskBatch, n_reference: int, config: CMANPConfig) -> Tas
         standardize=known,
         how="fit" if known else "default",
         memory_features=config.adapted_features,
+        max_columns=config.dim_x,
+        trees=False,  # their predictions would be one more column, like others
     )
     x, x_target = (torch.from_numpy(adaptation.scale_x(t.numpy())).unsqueeze(0) for t in (x, x_target))
     y, y_target = (torch.from_numpy(adaptation.scale_y(t.numpy())).unsqueeze(0) for t in (y, y_target))
