@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 import textwrap
 from pathlib import Path
 
@@ -33,6 +34,20 @@ def test_code_of_the_front_page_runs():
     page = (DOCS / "index.rst").read_text(encoding="utf-8")
     code = page.split(".. code-block:: python\n")[1].split(".. grid::")[0]
     exec(textwrap.dedent(code), {})
+
+
+def test_readme_is_short_and_its_code_runs():
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 130
+    exec(readme.split("```python\n")[1].split("```")[0], {})
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", readme):
+        assert (DOCS.parent / target).exists(), target
+
+
+def test_continuous_integration_runs_the_readmes_test_command():
+    readme, runs = ((DOCS.parent / name).read_text(encoding="utf-8") for name in ("README.md", ".ci/run"))
+    (command,) = re.findall(r"^python3 .*tox -e py$", readme, re.MULTILINE)
+    assert f"\n{command}\n" in runs
 
 
 def test_reference_has_every_public_name():
