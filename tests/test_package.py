@@ -25,6 +25,7 @@ LAYERS = [
     {"metrics.gaussian"},
     {"metrics.scorers"},
     {"metrics"},
+    {"streaming.arrow"},
     {"streaming.files"},
     {"streaming.batches"},
     {"streaming.learning"},
