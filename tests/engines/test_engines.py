@@ -1,4 +1,4 @@
-"""Real engines on this machine give what one process does (``tox -e engines``); skipped where they are not installed."""
+"""Real engines on this machine give what one process does: ``tox -e engines``. Those not installed are skipped."""
 
 import shutil
 from copy import deepcopy
