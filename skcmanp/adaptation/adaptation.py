@@ -33,7 +33,7 @@ _SAMPLE_ROWS = 65_536
 
 # A further part is a module of its own, and one more of these.
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
-_FROZEN: tuple[type[Frozen], ...] = (Table, Targets, *PARTS, NoiseProfile)
+FROZEN: tuple[type[Frozen], ...] = (Table, Targets, *PARTS, NoiseProfile)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -259,7 +259,7 @@ class Adaptation:
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Adaptation:
         """What `arrays` gave."""
         found: dict[str, Any] = {}
-        for kind in _FROZEN:
+        for kind in FROZEN:
             start = f"{kind.name}."
             own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
             if own:
