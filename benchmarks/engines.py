@@ -160,7 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     table = make_table(arguments.rows)
     X, y = table.drop(columns=TARGET), table[TARGET]
-    seed = CMANPRegressor(dtype="float32").fit(X[:2_000], y[:2_000])
+    seed = CMANPRegressor().fit(X[:2_000], y[:2_000])
     whole, alone = timed(partial(deepcopy(seed).decay(0).partial_fit, X, y))
     mean, std = whole.predict(X[:1_000], return_std=True)
     rows = [{"engine": "one process", "workers": 1, "rows": len(y), "seconds": alone, "difference": 0.0}]
