@@ -39,7 +39,7 @@ SETS = {
 # whose splits are random ones of the same size, and papers as it and others quote them.
 PUBLISHED: dict[str, dict[str, float]] = {
     "PBP": {"boston": 2.57, "concrete": 3.16, "energy": 2.04, "power plant": 2.84, "wine": 0.97, "yacht": 1.63},
-    "MC dropout, 2016": {
+    "MC dropout (2016)": {
         "boston": 2.46,
         "concrete": 3.04,
         "energy": 1.99,
@@ -47,7 +47,7 @@ PUBLISHED: dict[str, dict[str, float]] = {
         "wine": 0.93,
         "yacht": 1.55,
     },
-    "MC dropout, 2018": {"boston": 2.40, "concrete": 2.93, "energy": 1.21, "wine": 0.93, "yacht": 1.25},
+    "MC dropout (2018)": {"boston": 2.40, "concrete": 2.93, "energy": 1.21, "wine": 0.93, "yacht": 1.25},
     "Deep Ensembles": {
         "boston": 2.41,
         "concrete": 3.06,

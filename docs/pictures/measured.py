@@ -66,6 +66,17 @@ def accuracy() -> None:
     dots(rows, lambda row: row["data"], "model", "nll", relative=True, limit=2.0, label=label)
 
 
+def gal_ghahramani() -> None:
+    rows = []
+    for row in read("gal_ghahramani"):
+        published = {name.removeprefix("NLL: "): row[name] for name in row if name.startswith("NLL: ")}
+        for model, nll in {"CMANPRegressor()": row["nll"], **published}.items():
+            if nll not in ("", "nan"):
+                rows.append({"data": row["data"], "model": model, "nll": nll})
+    label = "NLL above the best one, nats per target; 1.5 is 1.5 or more"
+    dots(rows, lambda row: row["data"], "model", "nll", relative=True, limit=1.5, label=label)
+
+
 def extrapolation() -> None:
     ax = curves(read("extrapolation"), "beyond", "coverage_90", "model")
     ax.axhline(0.9, color=GREY, ls=":")
