@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+RESULTS = Path("../../benchmarks/results").resolve()  # pictures are drawn in their folder
 OURS, GREY = "#1f5a96", "0.6"
 COLOURS = ["#e8862e", "#3d8f56", "#8b62ab", "#b5483d", "#7b7b7b", "#c79a1b", "#4aa3b5", "#d47fb0"]
 
