@@ -4,6 +4,7 @@ The rooms, from a call of the estimator downwards; each imports only from those 
 
     regressor      CMANPRegressor, the public contract: validates rows (validation), holds the state
     algebra        what can be done with a state: forget, merge, decay
+    notebook       how an estimator looks in a notebook
     prediction     what it says of rows: moments, quantiles, draws, densities
     learner        rows and a state -> a state
     predictor      rows and a state -> predictions in the targets' own units
@@ -19,6 +20,8 @@ The rooms, from a call of the estimator downwards; each imports only from those 
                        columns . rows . evidence . trend . main_effects . inducing . waves
                        sparse_process . noise . missed . first_rows
     kernels        Matern-5/2, for numpy and torch
+
+    deployment     outside of pickles: for skops, and for torch.export
 
 For any regressor with a standard deviation::
 

@@ -117,6 +117,11 @@ class Network:
         mean, covariance = self._model.joint(self._tensor(x).unsqueeze(0), self._memory(state), self._count(state))
         return _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
 
+    def serving(self, state: ContextState) -> tuple[CMANP, Memory, Tensor]:
+        """The model, and what its `query` needs of a state beside rows, as ordinary tensors."""
+        with torch.no_grad():
+            return self._model, self._remember(state), self._count(state)
+
     @torch.inference_mode()
     def function_share(self, state: ContextState, x: Array) -> Array:
         """Share of the predictive variance of scaled rows that is the function's, not the noise's, (m, d) -> (m, t).

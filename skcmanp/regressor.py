@@ -18,6 +18,7 @@ from skcmanp.frames import Kind, resolved
 from skcmanp.inference import Network
 from skcmanp.learner import LEARNING, Learner
 from skcmanp.nn.model import CMANP
+from skcmanp.notebook import NotebookMixin
 from skcmanp.prediction import PredictionMixin
 from skcmanp.state.context import ContextState
 from skcmanp.validation import Rows, check_features, check_rows, restored_on_error
@@ -25,7 +26,7 @@ from skcmanp.validation import Rows, check_features, check_rows, restored_on_err
 Array = NDArray[np.float64]
 
 
-class CMANPRegressor(PredictionMixin, AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Probabilistic regression that learns by reading, in constant memory.
 
     A Constant Memory Attentive Neural Process [1]_ was meta-trained once on

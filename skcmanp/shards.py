@@ -47,7 +47,8 @@ def read_shard(seed: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None 
 
     See Also
     --------
-    merge_shards, combine_shards
+    combine_shards : One shard of several.
+    merge_shards : An estimator of all shards.
 
     Examples
     --------

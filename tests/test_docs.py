@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 import textwrap
 from pathlib import Path
 
@@ -35,6 +36,20 @@ def test_code_of_the_front_page_runs():
     exec(textwrap.dedent(code), {})
 
 
+def test_readme_is_short_and_its_code_runs():
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 130
+    exec(readme.split("```python\n")[1].split("```")[0], {})
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", readme):
+        assert (DOCS.parent / target).exists(), target
+
+
+def test_continuous_integration_runs_the_readmes_test_command():
+    readme, runs = ((DOCS.parent / name).read_text(encoding="utf-8") for name in ("README.md", ".ci/run"))
+    (command,) = re.findall(r"^python3 .*tox -e py$", readme, re.MULTILINE)
+    assert f"\n{command}\n" in runs
+
+
 def test_reference_has_every_public_name():
     listed = {line.strip().removeprefix(".. py:data:: ") for line in (DOCS / "api.rst").read_text().splitlines()}
     assert set(public_names()) <= listed, set(public_names()) - listed
@@ -47,7 +62,7 @@ def test_every_shipped_network_has_its_card_on_the_site():
 
 
 def test_every_measurement_is_on_the_site():
-    pages = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "benchmarks.rst", DOCS / "guide/limits.rst"))
+    pages = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "benchmarks.rst", *DOCS.glob("guide/*.rst")))
     for path in (DOCS.parent / "benchmarks" / "results").glob("*"):
         is_curve = path.stem == "streams_curve"  # drawn, but too long for a table
         assert is_curve or f"results:: {path.stem}\n" in pages or path.name in pages, path.name

@@ -52,7 +52,7 @@ _MUCH_WORSE = 1.5
 # A further part is a module of its own, and one more of these.
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
 _INPUTS: tuple[type[Frozen], ...] = (Encoding, Selection, Categories, Trees, Ridge)
-_FROZEN: tuple[type[Frozen], ...] = (*_INPUTS, Targets, *PARTS, NoiseProfile)
+FROZEN: tuple[type[Frozen], ...] = (*_INPUTS, Targets, *PARTS, NoiseProfile)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -306,7 +306,7 @@ class Adaptation:
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Adaptation:
         """What `arrays` gave."""
         found: dict[str, Any] = {}
-        for kind in _FROZEN:
+        for kind in FROZEN:
             start = f"{kind.name}."
             own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
             if own:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import gen_batches, indexable
 
+from skcmanp.streaming.arrow import open_arrow
 from skcmanp.streaming.files import TableFiles, check_columns, find_files
 
 # (X, y) or (X, y, sample_weight)
@@ -61,19 +62,25 @@ def read_batches(
     weight: str | None = None,
     batch_size: int = 8192,
 ) -> Iterator[Batch]:
-    """Batches of a table or of files, in order, features with their names.
+    """Batches of a table, of files or of a query, in order, features with their names.
 
-    Files are read one after the other with pyarrow, and batches run on from one
-    to the next. Memory is for some batches and some megabytes of a file,
-    whatever its length and its row groups. Batches are pandas DataFrames, so that a `ColumnTransformer` can
-    select columns by name. A column has one type in all batches, that of the
-    first file, guessed in a CSV file's first megabyte; numbers are float64.
+    Whatever is not in memory yet is read with pyarrow, and batches run on from
+    one file to the next. Memory is for some batches and some megabytes of a
+    file, whatever its length and its row groups. Batches are pandas DataFrames,
+    so that a `ColumnTransformer` can select columns by name. A column has one
+    type in all batches, that of the first file, guessed in a CSV file's first
+    megabyte; numbers are float64.
 
     Parameters
     ----------
-    source : path, sequence of paths, or DataFrame of pandas or polars
-        ``.csv`` with a header line, or ``.parquet``. A path may be a pattern
-        such as ``2024/*.parquet``, whose files are read in order of their names.
+    source : path, sequence of paths, table or query
+        Files are ``.csv`` or ``.csv.gz`` with a header line, or ``.parquet``. A
+        path may be a pattern such as ``2024/*.parquet``, whose files are read in
+        order of their names, or a folder: all files below it, and where folders
+        are named ``key=value``, as Hive has it, the keys are columns. Tables are
+        DataFrames of pandas or polars, of which batches are slices; polars
+        LazyFrames; pyarrow Tables, Datasets and RecordBatchReaders; and
+        whatever else has Arrow's stream interface, such as DuckDB relations.
     target : str or sequence of str
         The target's column, or those of several targets.
     features : sequence of str, default=None
@@ -110,29 +117,31 @@ def read_batches(
     ['city', 'hour'] [0.1 0.2]
     ['city', 'hour'] [0.3]
     """
-    is_frame = hasattr(source, "columns")
-    if is_frame:
-        columns = list(source.columns)
-    else:
-        patterns = [source] if isinstance(source, str | Path) else source
-        paths = [path for pattern in patterns for path in find_files(pattern)]
-        if not paths:
-            raise ValueError("source is an empty list; name at least one file.")
-        files = TableFiles(paths)
-        columns = files.columns
+    is_frame = hasattr(source, "iloc") or hasattr(source, "height")  # of pandas or polars
+    table = source if is_frame else open_arrow(source) or _open_files(source)
+    columns = list(table.columns)
     special = [*([target] if isinstance(target, str) else target), *([] if weight is None else [weight])]
     names = [name for name in columns if name not in special] if features is None else list(features)
     size = _checked_size(batch_size)
-    if is_frame:
+    if not isinstance(table, TableFiles):
         check_columns("The table", columns, [*names, *special])
+    if is_frame:
         rows = getattr(source, "iloc", source)
         frames: Iterator[Any] = (rows[batch] for batch in gen_batches(len(source), size))
     else:
         # A column may be both feature and weight, but is read once.
-        frames = files.frames(list(dict.fromkeys([*names, *special])), size)
+        frames = table.frames(list(dict.fromkeys([*names, *special])), size)
     y_columns = target if isinstance(target, str) else list(target)
     weights = [] if weight is None else [weight]
     return ((frame[names], *(frame[column].to_numpy() for column in [y_columns, *weights])) for frame in frames)
+
+
+def _open_files(source: Any) -> TableFiles:
+    patterns = [source] if isinstance(source, str | Path) else source
+    paths = [path for pattern in patterns for path in find_files(pattern)]
+    if not paths:
+        raise ValueError("source is an empty list; name at least one file.")
+    return TableFiles(paths)
 
 
 def _checked_size(batch_size: int) -> int:

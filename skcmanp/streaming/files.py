@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.streaming.arrow import frames, steady_schema
+
 Columns = dict[str, NDArray[np.float64]]
 
 # Of a column of a parquet file.
@@ -108,7 +110,7 @@ class TableFiles:
     Parameters
     ----------
     paths : sequence of Path
-        At least one, ``.csv`` with a header line or ``.parquet``, with the same columns.
+        At least one, ``.csv`` or ``.csv.gz`` with a header line or ``.parquet``, with the same columns.
 
     Raises
     ------
@@ -144,21 +146,20 @@ class TableFiles:
     def _frames(self, columns: Sequence[str], batch_size: int) -> Iterator[Any]:
         import pyarrow as pa
 
-        schema = pa.schema([(name, _steady(self._schemas[0].field(name).type)) for name in columns])
-        rest = schema.empty_table()
-        for path in self.paths:
-            try:
-                for batch in _record_batches(path, schema, batch_size):
-                    rest = pa.concat_tables([rest, pa.Table.from_batches([batch]).select(columns).cast(schema)])
-                    while len(rest) >= batch_size:
-                        yield rest.slice(0, batch_size).to_pandas()
-                        rest = rest.slice(batch_size)
-            except pa.ArrowException as error:
-                raise ValueError(
-                    f"{path} cannot be read with the columns' types in {self.paths[0].name}: {error}"
-                ) from error
-        if len(rest):
-            yield rest.to_pandas()
+        schema = steady_schema(self._schemas[0], columns)
+        reading = self.paths[0]
+
+        def batches() -> Iterator[Any]:
+            nonlocal reading
+            for reading in self.paths:
+                yield from _record_batches(reading, schema, batch_size)
+
+        try:
+            yield from frames(batches(), schema, batch_size)
+        except pa.ArrowException as error:
+            raise ValueError(
+                f"{reading} cannot be read with the columns' types in {self.paths[0].name}: {error}"
+            ) from error
 
 
 def _schema(path: Path) -> Any:
@@ -167,12 +168,13 @@ def _schema(path: Path) -> Any:
     import pyarrow.csv
     import pyarrow.parquet
 
-    readers = {".csv": pa.csv.open_csv, ".parquet": pa.parquet.ParquetFile}
-    if path.suffix not in readers:
-        raise ValueError(f"{path} is of an unknown kind; those that are read in batches are {', '.join(readers)}.")
+    if not (_is_csv(path) or path.suffix == ".parquet"):
+        raise ValueError(
+            f"{path} is of an unknown kind; those that are read in batches are .csv, .parquet and .csv.gz."
+        )
     try:
-        with readers[path.suffix](path) as file:
-            return file.schema if path.suffix == ".csv" else file.schema_arrow
+        with (pa.csv.open_csv if _is_csv(path) else pa.parquet.ParquetFile)(path) as file:
+            return file.schema if _is_csv(path) else file.schema_arrow
     except pa.ArrowException as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
@@ -181,7 +183,7 @@ def _record_batches(path: Path, schema: Any, batch_size: int) -> Iterator[Any]:
     import pyarrow.csv
     import pyarrow.parquet
 
-    if path.suffix == ".csv":
+    if _is_csv(path):
         types = pyarrow.csv.ConvertOptions(include_columns=schema.names, column_types=schema)
         with pyarrow.csv.open_csv(path, convert_options=types) as reader:
             yield from reader
@@ -191,11 +193,6 @@ def _record_batches(path: Path, schema: Any, batch_size: int) -> Iterator[Any]:
             yield from file.iter_batches(batch_size, columns=schema.names)
 
 
-def _steady(type_: Any) -> Any:
-    """The type that a column has in every batch, whatever the first ones hold."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(type_):
-        return type_.value_type
-    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    return pa.float64() if any(kind(type_) for kind in numeric) else type_
+def _is_csv(path: Path) -> bool:
+    """Also if it is compressed, which pyarrow knows by the name."""
+    return path.name.endswith((".csv", ".csv.gz"))

@@ -1,0 +1,59 @@
+"""Real engines on this machine give what one process does: ``tox -e engines``. Those not installed are skipped."""
+
+import shutil
+from copy import deepcopy
+
+import joblib
+import numpy as np
+import pytest
+from conftest import assert_same_predictions, make_model
+
+from skcmanp import CMANPRegressor
+
+engines = pytest.importorskip("engines")
+
+# Engines warn of what is theirs, when threads and sockets of theirs end.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+PACKAGES = {"Dask, delayed": "dask.distributed", "Dask, DataFrame": "dask.dataframe", "Ray": "ray"}
+PACKAGES["PySpark, mapInPandas"] = "pyspark"
+
+
+@pytest.fixture(scope="module")
+def table():
+    return engines.make_table(3_000)
+
+
+def started(name):
+    """An engine with two workers."""
+    pytest.importorskip(PACKAGES[name])
+    if "Spark" in name and not shutil.which("java"):
+        pytest.skip("Spark needs a Java runtime, 17 or newer")
+    return engines.ENGINES[name][0](2)
+
+
+@pytest.mark.parametrize("name", engines.ENGINES)
+def test_shards_on_an_engine_are_one_reading(name, table, tmp_path):
+    X, y = table.drop(columns=engines.TARGET), table[engines.TARGET]
+    seed = CMANPRegressor().fit(X[:200], y[:200])
+    table.to_parquet(tmp_path / "table.parquet", row_group_size=1_000)
+    with started(name) as engine:
+        merged = engines.ENGINES[name][1](engine, seed, str(tmp_path / "table.parquet"))
+    assert merged.n_samples_seen_ == 3_000
+    assert_same_predictions(merged, deepcopy(seed).decay(0).partial_fit(X, y), X[:100])
+
+
+@pytest.mark.parametrize("name", ["Dask, delayed", "Ray"])
+def test_n_jobs_on_an_engines_joblib_backend(name, table):
+    X, y = table.drop(columns=engines.TARGET).to_numpy(), table[engines.TARGET].to_numpy()
+    reg = CMANPRegressor(make_model(dim_x=10), chunk_size=500)
+    whole = deepcopy(reg).fit(X, y)
+    with started(name):
+        if name == "Ray":
+            from ray.util.joblib import register_ray
+
+            register_ray()
+        with joblib.parallel_config(backend="ray" if name == "Ray" else "dask"):
+            shards = reg.set_params(n_jobs=2).fit(X, y)
+    assert np.isfinite(whole.predict(X[:10])).all()
+    assert_same_predictions(shards, whole, X[:100])
