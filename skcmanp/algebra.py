@@ -10,13 +10,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skcmanp.checkpoints import Checkpoint, resolve_checkpoint
+from skcmanp.checkpoints import Checkpoint, check_table, resolve_checkpoint
 from skcmanp.devices import DTYPES
 from skcmanp.state.context import ContextState
 from skcmanp.validation import restored_on_error
 
 if TYPE_CHECKING:
     from skcmanp.frames import Kind
+    from skcmanp.inference import Network
     from skcmanp.learner import Learner
     from skcmanp.validation import Rows
 
@@ -38,6 +39,8 @@ class AlgebraMixin:
 
         def _learner(self, y_is_1d: bool, kinds: tuple[Kind, ...]) -> Learner: ...
 
+        def _network(self, or_cpu: bool = False) -> Network: ...
+
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows that were read earlier, as if they never had been.
 
@@ -55,15 +58,17 @@ class AlgebraMixin:
         Raises
         ------
         ValueError
-            If more is forgotten than was read, or if what is left is too
-            little, beside all that was ever read, to be accurate: refit then.
-            A float64 network can forget far more than a float32 one.
+            If more is forgotten than was read, or what is left could not be of
+            any rows, as when some are forgotten twice; or if it is too little,
+            beside all that was ever read, to be accurate: refit then. A float64
+            network can forget far more than a float32 one.
         """
         check_is_fitted(self)
-        rows, _ = self._validate_rows(X, y, sample_weight)
-        summary = self._learner(self.context_.y_is_1d, self.context_.kinds).summary(self.context_, rows)
-        self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
-        return self
+        with restored_on_error(self):
+            rows, _ = self._validate_rows(X, y, sample_weight)
+            summary = self._learner(self.context_.y_is_1d, self.context_.kinds).summary(self.context_, rows)
+            self.context_ = self.context_.subtract(summary, eps=torch.finfo(DTYPES[self.dtype]).eps)
+            return self
 
     def merge(self, other: AlgebraMixin | ContextState, *others: AlgebraMixin | ContextState) -> Self:
         """Absorb what others have read; all of them, or none if one cannot be merged.
@@ -92,7 +97,7 @@ class AlgebraMixin:
                 self._adopt(states.pop(0))
             if states:
                 self.context_ = self.context_.merge(*states)
-        return self
+            return self
 
     def decay(self, gamma: float) -> Self:
         """Multiply the weight of everything read so far.
@@ -115,14 +120,18 @@ class AlgebraMixin:
         check_is_fitted(self)
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma={gamma!r} must be between 0 and 1.")
-        self.context_ = self.context_.decay(float(gamma))
-        return self
+        with restored_on_error(self):
+            self.context_ = self.context_.decay(float(gamma))
+            return self
 
     def _adopt(self, state: ContextState) -> None:
         """Become, unfitted, an estimator that has read what `state` has."""
         state.check_possible()
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.kinds, self.memory_features)
         state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
+        network = self._network(or_cpu=True)
+        check_table(self.checkpoint_, network.config, state.n_features, state.n_outputs)
+        network.check_state(state)
         self.n_features_in_ = state.n_features
         if state.feature_names is not None:
             self.feature_names_in_ = np.array(state.feature_names, dtype=object)

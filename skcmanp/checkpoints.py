@@ -13,14 +13,18 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
+from skcmanp.files import replacing
 from skcmanp.frames import Kind
 from skcmanp.inference import Network
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
+from skcmanp.seal import check_seal, metadata_of, seal, unsealed
 
 WEIGHTS = Path(__file__).parent / "weights"
-_FORMAT = "skcmanp.checkpoint.1"
+_FORMAT = "skcmanp.checkpoint.2"
+_WITHOUT_CHECKSUM = "skcmanp.checkpoint.1"
 
 
 def shipped_checkpoints() -> dict[str, Path]:
@@ -39,13 +43,16 @@ def checkpoint_bytes(model: CMANP, card: dict[str, Any] | None = None, dtype: to
     """A checkpoint as `save_checkpoint` writes it."""
     header = json.dumps({"config": model.config.to_dict(), "card": card or {}})
     weights = {name: w.detach().to("cpu", dtype).contiguous() for name, w in model.state_dict().items()}
-    return safetensors.torch.save(weights, metadata={_FORMAT: header})
+    return seal(safetensors.torch.save(weights, metadata={_FORMAT: unsealed(header)}), _FORMAT)
 
 
 def save_checkpoint(
     model: CMANP, path: str | Path, card: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write a model as a safetensors file with its configuration and card.
+    """Write a model as a safetensors file with its configuration and card, and a checksum of everything.
+
+    The file is whole at any moment: it replaces one that was there before once
+    it is written.
 
     Parameters
     ----------
@@ -65,11 +72,16 @@ def save_checkpoint(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"path={str(path)!r} must end in '.safetensors'.")
-    path.write_bytes(checkpoint_bytes(model, card, dtype))
+    data = checkpoint_bytes(model, card, dtype)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def load_checkpoint(source: str | Path | bytes) -> tuple[CMANP, dict[str, Any]]:
     """Read a model and its card.
+
+    No code runs from the file, and it is checked before anything of the size
+    that it says is allocated.
 
     Parameters
     ----------
@@ -97,22 +109,62 @@ def load_checkpoint(source: str | Path | bytes) -> tuple[CMANP, dict[str, Any]]:
     32
     """
     what = "The checkpoint" if isinstance(source, bytes) else f"The checkpoint {str(source)!r}"
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    data = source if isinstance(source, bytes) else _read(Path(source))
     try:
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-        weights = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{what} is damaged or not a safetensors file: {error}") from error
-    if _FORMAT not in metadata:
-        raise ValueError(f"{what} was not written by skcmanp.save_checkpoint: it has no {_FORMAT!r} metadata.")
-    header = json.loads(metadata[_FORMAT])
-    model = CMANP(CMANPConfig.from_dict(header["config"]))
+        header, weights = _content(data)
+        config, card = CMANPConfig.from_dict(header["config"]), header["card"]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{what} is damaged, or was not written by skcmanp.save_checkpoint: {error}") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{what} is damaged: its card is not a table.")
+    try:
+        return _model(config, weights), card
+    except ValueError as error:
+        raise ValueError(f"{what} does not match its own configuration: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file; that of a shipped checkpoint is known."""
+    data = path.read_bytes()
+    if path.parent == WEIGHTS and path.name in (known := _shipped_digests()) and _sha256(data) != known[path.name]:
+        raise ValueError(f"The shipped checkpoint {path.stem!r} is not as it was shipped; install skcmanp anew.")
+    return data
+
+
+@functools.lru_cache
+def _shipped_digests() -> dict[str, str]:
+    """SHA-256 of the shipped files, which are older than checksums within."""
+    lines = (WEIGHTS / "SHA256SUMS").read_text(encoding="ascii").splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines)}
+
+
+def _content(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and weights."""
+    if set(metadata := metadata_of(data)) == {_WITHOUT_CHECKSUM}:
+        header = metadata[_WITHOUT_CHECKSUM]
+    else:
+        header = check_seal(data, _FORMAT)
+    try:
+        return json.loads(header), safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _model(config: CMANPConfig, weights: dict[str, Tensor]) -> CMANP:
+    """A network of this configuration with these weights, if they fit; nothing much larger is allocated to tell."""
+    n_weights = sum(weight.numel() for weight in weights.values())
+    n_blocks = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+    if config.n_blocks != n_blocks or config.embed_depth > len(weights) or config.fewest_parameters > n_weights:
+        raise ValueError(f"{n_weights:,} weights in {n_blocks} blocks are not those of {config}")
+    for name, weight in weights.items():
+        if not weight.is_floating_point() or not weight.isfinite().all():
+            raise ValueError(f"{name} is not finite, or not of numbers with a point")
+    model = CMANP(config)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{what} does not match its own configuration: {error}") from error
-    return model, header["card"]
+        raise ValueError(str(error)) from error
+    return model
 
 
 @dataclass(frozen=True, repr=False)
@@ -247,7 +299,7 @@ def _own_memory_features(checkpoint: Checkpoint) -> int:
 
 @functools.lru_cache
 def _shipped_fingerprint(path: Path) -> str:
-    return _sha256(path.read_bytes())
+    return _sha256(_read(path))
 
 
 def _sha256(data: bytes) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import platform
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import joblib
@@ -16,11 +18,15 @@ import skcmanp
 from skcmanp.cards import export
 from skcmanp.checkpoints import WEIGHTS, load_checkpoint, shipped_checkpoints
 from skcmanp.devices import resolve_device
+from skcmanp.files import locked
 from skcmanp.nn.model import CMANP
-from skcmanp.recipes import Recipe, load_recipe, parse_recipe
+from skcmanp.recipes import Recipe, check_tasks, load_recipe, parse_recipe
 from skcmanp.tasks import KeptTasks
 from skcmanp.training import TrainingLog, evaluate, initialize, meta_train
+from skcmanp.training.loop import load_state
 from skcmanp.training.workers import Workers, process_group
+
+_INVALID = (FileNotFoundError, FileExistsError, BlockingIOError, IsADirectoryError, NotADirectoryError, ValueError)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 2 if the request is invalid.
+        Exit status: 0; 1 if a file cannot be written, memory is short or a loss
+        is not finite; 2 if the request, or a file that it names, is invalid;
+        130 after Ctrl-C, and 143 after SIGTERM.
     """
     parser = argparse.ArgumentParser(prog="skcmanp", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -46,15 +54,15 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("recipe", type=Path, help="TOML file")
     train.add_argument("--output", type=Path, help="folder of the run (default: runs/<name of the recipe>)")
     train.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    train.add_argument("--steps", type=int, help="instead of the recipe's")
+    train.add_argument("--steps", type=_count, help="instead of the recipe's")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
-    train.add_argument("--threads", type=int, help="CPU threads")
-    train.add_argument("--jobs", type=int, default=1, help="processes that draw the tasks that are drawn only once")
+    train.add_argument("--threads", type=_count, help="CPU threads")
+    train.add_argument("--jobs", type=_count, default=1, help="processes that draw the tasks that are drawn only once")
 
     evaluate_ = commands.add_parser("evaluate", help="evaluate a checkpoint on held-out tasks")
     evaluate_.add_argument("checkpoint", help="name of a shipped checkpoint, or a safetensors file")
     evaluate_.add_argument("--recipe", type=Path, help="draw the tasks of this recipe instead of the checkpoint's own")
-    evaluate_.add_argument("--batches", type=int, default=100, help="number of batches of tasks (default: 100)")
+    evaluate_.add_argument("--batches", type=_count, default=100, help="number of batches of tasks (default: 100)")
     evaluate_.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
 
     plot = commands.add_parser("plot", help="draw the learning curves of runs (needs matplotlib)")
@@ -65,10 +73,29 @@ def main(argv: list[str] | None = None) -> int:
     run = {"info": _info, "train": _train, "evaluate": _evaluate, "plot": _plot}
     try:
         run[arguments.command](arguments)
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
-        print(f"skcmanp {arguments.command}: {error}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        return _failed(arguments.command, "interrupted.", 130)
+    except _INVALID as error:
+        return _failed(arguments.command, error, 2)
+    except (OSError, FloatingPointError, MemoryError, torch.OutOfMemoryError) as error:
+        return _failed(arguments.command, str(error) or "memory is short.", 1)
+    except RuntimeError as error:
+        if "memory" not in str(error):  # torch tells in no other way that it is short
+            raise
+        return _failed(arguments.command, str(error).splitlines()[0], 1)
     return 0
+
+
+def _failed(command: str, message: object, status: int) -> int:
+    print(f"skcmanp {command}: {message}", file=sys.stderr)
+    return status
+
+
+def _count(text: str) -> int:
+    """An argument that is a number of things."""
+    if not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least 1")
+    return int(text)
 
 
 def _info(arguments: argparse.Namespace) -> None:
@@ -101,33 +128,42 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     output = arguments.output or Path("runs") / recipe.name
-    state_path = output / "state.pt"
-    if state_path.exists() and not arguments.resume:
-        raise FileExistsError(f"{state_path} exists; go on with --resume, or choose another --output.")
-    output.mkdir(parents=True, exist_ok=True)
-
+    state_path, log_path = output / "state.pt", output / "log.jsonl"
     with process_group(resolve_device(arguments.device)) as device:
-        if recipe.training.distinct:
-            # A recipe that has changed has its own.
-            fingerprint = joblib.hash((recipe.source["tasks"], recipe.config))[:8]
-            kept = KeptTasks(recipe.tasks, output / f"tasks-{fingerprint}")
-            mine = range(recipe.training.distinct)[Workers.current().rank :: Workers.current().size]
-            kept.draw(recipe.training.batch_size, mine, arguments.jobs)
-            held_out = kept if recipe.evaluation_tasks is recipe.tasks else recipe.evaluation_tasks
-            recipe = dataclasses.replace(recipe, tasks=kept, evaluation_tasks=held_out)
-        model = _initial_model(recipe).to(device)
-        meta_train(
-            model,
-            recipe.tasks,
-            recipe.training,
-            evaluation_tasks=recipe.evaluation_tasks,
-            state_path=state_path,
-            log_path=output / "log.jsonl",
-        )
-        if Workers.current().is_first:
-            seconds = torch.load(state_path, weights_only=True)["seconds"]
-            path = export(model, recipe, output, seconds)
-            print(f"{path} and its card {path.with_suffix('.md')} are written.")
+        check_tasks(recipe, str(arguments.recipe))
+        with locked(output) if Workers.current().is_first else nullcontext():
+            if state_path.exists() and not arguments.resume:
+                raise FileExistsError(f"{state_path} exists; go on with --resume, or choose another --output.")
+            if log_path.exists():
+                TrainingLog.read(log_path)  # lines are going to be added to it
+            _train_in(output, recipe, device, arguments.jobs)
+
+
+def _train_in(output: Path, recipe: Recipe, device: torch.device, n_jobs: int) -> None:
+    """Train in a folder, from the state that it has, if it has one."""
+    tasks = recipe.tasks
+    if recipe.training.distinct:
+        # A recipe that has changed has its own.
+        fingerprint = joblib.hash((recipe.source["tasks"], recipe.config))[:8]
+        kept = KeptTasks(recipe.tasks, output / f"tasks-{fingerprint}")
+        mine = range(recipe.training.distinct)[Workers.current().rank :: Workers.current().size]
+        kept.draw(recipe.training.batch_size, mine, n_jobs)
+        held_out = kept if recipe.evaluation_tasks is recipe.tasks else recipe.evaluation_tasks
+        recipe, tasks = dataclasses.replace(recipe, evaluation_tasks=held_out), kept
+    model = _initial_model(recipe).to(device)
+    meta_train(
+        model,
+        tasks,
+        recipe.training,
+        evaluation_tasks=recipe.evaluation_tasks,
+        state_path=output / "state.pt",
+        log_path=output / "log.jsonl",
+        identity={key: json.dumps(recipe.source[key], sort_keys=True) for key in ("name", "model", "tasks")},
+    )
+    if Workers.current().is_first:
+        seconds = load_state(output / "state.pt")["seconds"]
+        path = export(model, dataclasses.replace(recipe, tasks=tasks), output, seconds)
+        print(f"{path} and its card {path.with_suffix('.md')} are written.")
 
 
 def _initial_model(recipe: Recipe) -> CMANP:
@@ -151,9 +187,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.recipe is None and "recipe" not in card:
         raise ValueError(f"The checkpoint {str(path)!r} has no recipe in its card; give one with --recipe.")
     if arguments.recipe is None:
+        if not isinstance(card["recipe"], dict):
+            raise ValueError(f"The recipe in the card of {str(path)!r} is no table; give one with --recipe.")
         recipe = parse_recipe(card["recipe"], str(path), path.parent)
     else:
         recipe = load_recipe(arguments.recipe)
+    for key in ("dim_x", "dim_y", "relevance"):
+        if getattr(model.config, key) != getattr(recipe.config, key):
+            raise ValueError(
+                f"The checkpoint {str(path)!r} has {key}={getattr(model.config, key)}, but the recipe's model has "
+                f"{getattr(recipe.config, key)}."
+            )
+    check_tasks(recipe, recipe.name)
     model = model.to(resolve_device(arguments.device))
     result = evaluate(model, recipe.evaluation_tasks, arguments.batches, recipe.training.batch_size)
     print(f"{path.stem} on {arguments.batches * recipe.training.batch_size:,} tasks of {recipe.name}:")

@@ -56,6 +56,17 @@ class Network:
         softmax = RunningSoftmax.empty((n_readings, *self.config.statistics_shape))
         return Summary(softmax, RunningSums.empty((n_readings, self.config.memory_features, dim_y)))
 
+    def check_state(self, state: ContextState) -> None:
+        """Raise ValueError unless a state is one that this network could have read."""
+        readings, left_over = divmod(state.n_outputs, self.config.dim_y)
+        shapes, expected = (
+            {name: array.shape for name, array in summary.arrays().items()}
+            for summary in (state.summary, self.empty_summary(state.n_outputs))
+        )
+        n_features = sum(part.n_features for part in state.adaptation.parts)
+        if left_over or not readings or shapes != expected or n_features > self.config.adapted_features:
+            raise ValueError("The context is not of this network: its statistics or features have other shapes.")
+
     def basis(self, adaptation: Adaptation) -> Basis | None:
         """What makes the conjugate memory's features, unless these are learned."""
         if not self.config.adapted_features:
@@ -109,13 +120,24 @@ class Network:
             )
             means.append(_numpy(distribution.mean.transpose(0, 1).flatten(1)))  # (m, t)
             stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
-        return np.concatenate(means), np.concatenate(stds)
+        mean, std = np.concatenate(means), np.concatenate(stds)
+        self._check_finite(mean, std)
+        return mean, std
 
     @torch.inference_mode()
     def predict_joint(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and covariances of scaled rows, (m, d) -> (m, t), (t, m, m)."""
         mean, covariance = self._model.joint(self._tensor(x).unsqueeze(0), self._memory(state), self._count(state))
-        return _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
+        mean_of_rows, covariances = _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
+        self._check_finite(mean_of_rows, covariances)
+        return mean_of_rows, covariances
+
+    def _check_finite(self, *predictions: Array) -> None:
+        if not all(np.isfinite(values).all() for values in predictions):
+            raise ValueError(
+                "Predictions are not finite: the context, or X, holds what no rows lead to, or numbers that are too "
+                f"large for dtype={str(self.dtype).removeprefix('torch.')!r}."
+            )
 
     def serving(self, state: ContextState) -> tuple[CMANP, Memory, Tensor]:
         """The model, and what its `query` needs of a state beside rows, as ordinary tensors."""

@@ -15,6 +15,10 @@ from skcmanp.state.context import ContextState
 Array = NDArray[np.float64]
 
 
+# Variances within these have all digits.
+MIN_VARIANCE, MAX_VARIANCE = 1e-290, 1e300
+
+
 class Predictor(NamedTuple):
     """Everything that predicting needs besides rows: all that one call says is of one state."""
 
@@ -35,7 +39,15 @@ class Predictor(NamedTuple):
         """Mean and covariance of all rows, (m, d) -> (m, t), (m, m, t)."""
         adaptation = self.state.adaptation
         mean, covariance, _ = predict_joint(self.network, self.state, adaptation.scale_x(X), include_noise)
-        return adaptation.targets.joint_moments(mean, np.moveaxis(covariance, 0, -1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, covariance = adaptation.targets.joint_moments(mean, np.moveaxis(covariance, 0, -1))
+        variance = np.einsum("iit->it", covariance)
+        if not ((variance > MIN_VARIANCE) & (variance < MAX_VARIANCE)).all():
+            raise ValueError(
+                f"Targets have a scale of {adaptation.targets.scale.max():g}, and covariances leave float64; divide y "
+                "by a constant, or ask for return_std=True."
+            )
+        return mean, covariance
 
     def draw(self, X: NDArray, n_samples: int, rng: np.random.RandomState, include_noise: bool = True) -> Array:
         """Coherent draws of the targets, (m, d) -> (m, t, n_samples)."""

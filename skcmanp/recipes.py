@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from skcmanp.checkpoints import load_checkpoint, shipped_checkpoints
+from skcmanp.fields import check_arguments, check_value
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.tasks import (
     DatasetTasks,
@@ -25,7 +28,7 @@ from skcmanp.tasks import (
     RandomTrees,
     TaskGenerator,
 )
-from skcmanp.training import TrainingOptions
+from skcmanp.training import TrainingOptions, task_generator
 
 PRIORS: dict[str, type] = {
     "gates": RandomGates,
@@ -36,6 +39,20 @@ PRIORS: dict[str, type] = {
     "sums": RandomSums,
     "trees": RandomTrees,
 }
+
+
+# What values of tasks and priors may be; others are integers from 1 on, or finite.
+RANGES = {
+    **dict.fromkeys(("p_empty", "p_heavy", "p_varying", "p_trend", "p_beyond", "p_pairs", "p_products"), "[0, 1]"),
+    **dict.fromkeys(("lengthscale", "scale", "period", "noise", "width", "gain"), "(0, inf)"),
+    **dict.fromkeys(("n_target", "min_target", "max_rows", "n_features", "n_terms", "n_cosines"), "[1, 1000000]"),
+    **dict.fromkeys(("n_hidden", "n_trees", "n_harmonics"), "[1, 1000000]"),
+    **dict.fromkeys(("n_context", "classes"), "[0, 1000000]"),
+    "depth": "[1, 16]",
+}
+MAX_PARAMETERS = 1_000_000_000
+
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +159,11 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ValueError(f"{above[0]} is built on itself: {circle}; take base out of one of them.")
     try:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        json.dumps(source)
+    except (RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not a TOML file: {error}.") from error
+    except TypeError as error:  # a card holds the recipe as JSON, which knows no dates
+        raise ValueError(f"{path} has a date or time, which no key takes: {error}.") from error
     base = source.pop("base", None)
     if base is None:
         return source
@@ -183,6 +203,15 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
             f"{origin} must have the keys {sorted(required)}, and may have 'evaluation'; "
             f"missing {sorted(missing)}, unknown {sorted(unknown)}."
         )
+    for key, value in source.items():
+        kind = str if key in ("name", "description", "limits") else dict
+        if not isinstance(value, kind):
+            raise ValueError(f"{origin}: {key}={value!r} must be {'a text' if kind is str else 'a table'}.")
+    if not _NAME.fullmatch(source["name"]):
+        raise ValueError(
+            f"{origin}: name={source['name']!r} must be a name of files: up to 100 letters, digits, dots, hyphens and "
+            "underscores, of which the first is a letter or a digit."
+        )
     try:
         config, start = _model(source["model"], folder)
         tasks = _tasks(source["tasks"], config, folder)
@@ -198,16 +227,20 @@ def parse_recipe(source: dict[str, Any], origin: str, folder: Path) -> Recipe:
             training=TrainingOptions(**training),
             source=source,
         )
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{origin}: {error}") from error
 
 
 def _model(table: dict[str, Any], folder: Path) -> tuple[CMANPConfig, Path | None]:
     if "checkpoint" not in table:
-        return CMANPConfig.from_dict(table), None
+        config = CMANPConfig.from_dict(table)
+        if config.fewest_parameters > MAX_PARAMETERS:
+            raise ValueError(f"The model would have more than {MAX_PARAMETERS:,} parameters: {config}.")
+        return config, None
     if others := sorted(set(table) - {"checkpoint", "joint_rank"}):
         raise ValueError(f"checkpoint sets the whole model; leave out {others}.")
     name = table["checkpoint"]
+    check_value("checkpoint", name, "str")
     path = shipped_checkpoints().get(name, folder / name)
     if not path.is_file():
         raise FileNotFoundError(
@@ -218,21 +251,30 @@ def _model(table: dict[str, Any], folder: Path) -> tuple[CMANPConfig, Path | Non
 
 
 def _function_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> FunctionTasks:
-    priors = [_prior(prior) for prior in arguments.pop("priors", ())]
-    return FunctionTasks(priors, config.dim_x, adapt_for=config if config.relevance else None, **arguments)
+    priors = arguments.pop("priors", ())
+    if not isinstance(priors, tuple) or not priors or not all(isinstance(prior, dict) for prior in priors):
+        raise ValueError(f"priors={priors!r} must be a list of tables with a kind, such as [{{ kind = 'linear' }}].")
+    check_arguments(FunctionTasks, arguments, RANGES)
+    adapt_for = config if config.relevance else None
+    return FunctionTasks([_prior(prior) for prior in priors], config.dim_x, adapt_for=adapt_for, **arguments)
 
 
 def _gp_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> GPTasks:
     if config.relevance:
         raise ValueError("Tasks of kind 'gp' are not scaled, but the model has relevance=true; use 'functions'.")
+    check_arguments(GPTasks, arguments, RANGES)
     return GPTasks(dim_x=config.dim_x, **arguments)
 
 
 def _dataset_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> DatasetTasks:
-    files = folder / arguments.pop("files", "")
-    tasks = DatasetTasks.from_files(
-        files, dim_x=config.dim_x, adapt_for=config if config.relevance else None, **arguments
-    )
+    files = _files(arguments, folder)
+    columns: dict[str, Any] = {name: arguments.pop(name) for name in ("target", "features") if name in arguments}
+    check_arguments(DatasetTasks.from_files, columns, RANGES)
+    if not all(isinstance(name, str) for name in columns.get("features") or ()):
+        raise ValueError(f"features={columns['features']!r} must be names of columns.")
+    check_arguments(DatasetTasks, arguments, RANGES)
+    adapt_for = config if config.relevance else None
+    tasks = DatasetTasks.from_files(files, **columns, dim_x=config.dim_x, adapt_for=adapt_for, **arguments)
     if tasks.dim_y != config.dim_y:
         raise ValueError(f"The data sets have {tasks.dim_y} targets, but the model has dim_y={config.dim_y}.")
     return tasks
@@ -241,12 +283,22 @@ def _dataset_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> Datas
 def _image_tasks(config: CMANPConfig, folder: Path, **arguments: Any) -> ImageTasks:
     if config.relevance:
         raise ValueError("Tasks of kind 'images' are not scaled, but the model has relevance=true; leave it out.")
-    tasks = ImageTasks.from_files(folder / arguments.pop("files", ""), **arguments)
+    files = _files(arguments, folder)
+    which: dict[str, Any] = {name: arguments.pop(name) for name in ("classes", "split", "size") if name in arguments}
+    check_arguments(ImageTasks.from_files, which, RANGES)
+    check_arguments(ImageTasks, arguments, RANGES)
+    tasks = ImageTasks.from_files(files, **which, **arguments)
     if config.dim_x != tasks.dim_x:
         raise ValueError(f"A pixel has 2 coordinates, but the model has dim_x={config.dim_x}; set it to 2.")
     if config.dim_y != tasks.dim_y:
         raise ValueError(f"The images have {tasks.dim_y} channels, but the model has dim_y={config.dim_y}.")
     return tasks
+
+
+def _files(arguments: dict[str, Any], folder: Path) -> Path:
+    files = arguments.pop("files", "")
+    check_value("files", files, "str")
+    return folder / files
 
 
 TASKS: dict[str, Callable[..., TaskGenerator]] = {
@@ -260,7 +312,7 @@ TASKS: dict[str, Callable[..., TaskGenerator]] = {
 def _tasks(table: dict[str, Any], config: CMANPConfig, folder: Path) -> TaskGenerator:
     arguments = _arguments(table)
     kind = arguments.pop("kind", "functions")
-    if kind not in TASKS:
+    if not isinstance(kind, str) or kind not in TASKS:
         raise ValueError(f"Unknown kind {kind!r} of tasks; the known ones are {sorted(TASKS)}.")
     return TASKS[kind](config, folder, **arguments)
 
@@ -268,9 +320,21 @@ def _tasks(table: dict[str, Any], config: CMANPConfig, folder: Path) -> TaskGene
 def _prior(table: dict[str, Any]) -> FunctionPrior:
     arguments = _arguments(table)
     kind = arguments.pop("kind", None)
-    if kind not in PRIORS:
+    if not isinstance(kind, str) or kind not in PRIORS:
         raise ValueError(f"Unknown kind {kind!r} of prior; the known ones are {sorted(PRIORS)}.")
+    check_arguments(PRIORS[kind], arguments, RANGES)
     return PRIORS[kind](**arguments)
+
+
+def check_tasks(recipe: Recipe, origin: str) -> None:
+    """Raise ValueError unless its tasks can be drawn, and are of finite numbers."""
+    for key, tasks in (("tasks", recipe.tasks), ("evaluation", recipe.evaluation_tasks)):
+        try:
+            batch = tasks.sample(2, task_generator(0))
+        except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"{origin}: no tasks can be drawn of the table [{key}]: {error}") from error
+        if not all(values.isfinite().all() for values in batch if values is not None):
+            raise ValueError(f"{origin}: tasks of the table [{key}] have values that are not finite.")
 
 
 def _arguments(table: dict[str, Any]) -> dict[str, Any]:

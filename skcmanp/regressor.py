@@ -192,7 +192,9 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
             An integer weight equals repetition, 0 removal. Positive ones are
-            from 1e-100 to 1e6; all rows ever read weigh 1e11 at most.
+            from 1e-100 to 1e6; all rows ever read weigh 1e11 at most. The order
+            of rows does not matter, to 1e-9 of what is predicted, if the largest
+            weight is at most a million times the smallest; else to 1e-6.
 
         Returns
         -------
@@ -207,7 +209,7 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         with restored_on_error(self):
             rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
             self.context_ = self._learner(y_is_1d, rows.kinds).fit(rows)
-        return self
+            return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -243,7 +245,7 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
             else:
                 rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
                 self.context_ = self._learner(y_is_1d, rows.kinds).begin(rows)
-        return self
+            return self
 
     @property
     def n_samples_seen_(self) -> int:

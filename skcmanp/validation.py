@@ -27,6 +27,9 @@ Array = NDArray[np.float64]
 # more is known so much better than the function that rounding errors show.
 MIN_WEIGHT, MAX_WEIGHT = 1e-100, 1e6
 
+# Of targets up to here, means and standard deviations are numbers.
+MAX_TARGET = 1e300
+
 
 class Rows(NamedTuple):
     """Checked rows: X (n, d) and y (n, t) in the dtypes that they were given in, and weights (n,), float64, or None."""
@@ -56,6 +59,10 @@ def check_rows(
     check_consistent_length(rows, targets)
     weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
     columns = targets.reshape(len(targets), -1)
+    if columns.dtype.kind == "f" and max(columns.max(), -columns.min()) > MAX_TARGET:
+        raise ValueError(
+            f"y has values beyond {MAX_TARGET:g}, whose predictions leave float64; divide it by a constant."
+        )
     if not first and columns.shape[1] != n_outputs:
         raise ValueError(
             f"y has {columns.shape[1]} targets, but {type(estimator).__name__} is expecting {n_outputs} as at the "
@@ -165,6 +172,5 @@ def restored_on_error(instance: object) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        vars(instance).clear()
-        vars(instance).update(before)
+        instance.__dict__ = before  # at once: a second Ctrl-C finds all of it, or nothing done
         raise

@@ -1,17 +1,23 @@
+import json
+import math
+import shutil
+
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from conftest import make_model
 
-from skcmanp import CMANP, load_checkpoint, save_checkpoint, shipped_checkpoints
+from skcmanp import CMANP, checkpoints, load_checkpoint, save_checkpoint, shipped_checkpoints
 from skcmanp.checkpoints import (
+    _FORMAT,
     WEIGHTS,
     checkpoint_bytes,
     get_network,
     loaded_networks,
     resolve_checkpoint,
 )
+from skcmanp.seal import seal, unsealed
 
 CPU = torch.device("cpu")
 
@@ -36,20 +42,122 @@ def test_absent_damaged_and_foreign_files(model, tmp_path):
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "absent.safetensors")
     data = checkpoint_bytes(model)
-    for damaged in (b"", data[:100], data[:-1], b"\xff" * 64):
-        with pytest.raises(ValueError, match="damaged or not a safetensors file"):
+    deep = {_FORMAT: "00000000" + "[" * 100_000}
+    foreign = [safetensors.torch.save({"a": torch.ones(3)}, metadata=metadata) for metadata in (None, {"a": "b"}, deep)]
+    for damaged in (b"", data[:100], data[:-1], b"\xff" * 64, *foreign, seal(foreign[-1], _FORMAT)):
+        with pytest.raises(ValueError, match=r"is damaged, or was not written by skcmanp.save_checkpoint"):
             load_checkpoint(damaged)
-    with pytest.raises(ValueError, match="was not written by skcmanp"):
-        load_checkpoint(safetensors.torch.save({"a": torch.ones(3)}))
 
 
-def test_weights_must_fit_the_configuration(model, tmp_path):
-    save_checkpoint(model, path := tmp_path / "model.safetensors")
-    with safetensors.safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    weights = {name: w for name, w in model.state_dict().items() if name != "input_latents"}
-    with pytest.raises(ValueError, match=r"(?s)does not match its own configuration.*input_latents"):
-        load_checkpoint(safetensors.torch.save(weights, metadata=metadata))
+def test_a_flipped_bit_anywhere_is_noticed(model):
+    data, rng = bytearray(checkpoint_bytes(model)), np.random.default_rng(0)
+    header = 8 + int.from_bytes(data[:8], "little")
+    for position in [*range(0, header, 7), *rng.integers(len(data), size=50)]:
+        bit = 1 << int(rng.integers(8))
+        data[position] ^= bit
+        with pytest.raises(ValueError, match="damaged"):
+            load_checkpoint(bytes(data))
+        data[position] ^= bit
+
+
+def forged(model, card=None, weights=None, **config):
+    """A checkpoint with another card, configuration or weights, and the checksum of what it is then."""
+    text = json.dumps({"config": {**model.config.to_dict(), **config}, "card": card or {}})
+    return seal(safetensors.torch.save({**model.state_dict(), **(weights or {})}, {_FORMAT: unsealed(text)}), _FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": {"input_latents": torch.ones(5, 15)}}, r"(?s)own configuration.*input_latents"),
+        ({"weights": {"another": torch.ones(5)}}, r"(?s)own configuration.*another"),
+        ({"weights": {"input_latents": torch.full((5, 16), torch.nan)}}, "input_latents is not finite"),
+        (
+            {"weights": {"input_latents": torch.ones(5, 16, dtype=torch.int64)}},
+            "input_latents is not finite, or not",
+        ),
+        ({"card": [1]}, "its card is not a table"),
+        ({"unknown": 5}, "Unknown CMANPConfig keys"),
+        ({"min_std": -5}, r"min_std=-5 must be a number in \(0, 1\)"),
+        ({"max_count": "many"}, "max_count='many' must be a number"),
+        ({"input_limit": 0}, "input_limit=0 must be a number"),
+        ({"count_input": 1}, "count_input=1 must be true or false"),
+        ({"memory_kernel": None}, "memory_kernel=None must be a text"),
+        ({"fourier_scales": 3}, "fourier_scales=3 must be two numbers"),
+        ({"fourier_scales": [1, -1]}, "fourier_scales="),
+        ({"dim": 2.0}, "dim=2.0 must be an integer"),
+        ({"dim": 2**40}, "dim=1099511627776 must be an integer"),
+        ({"dim": 8192}, r"weights in 2 blocks are not those of .*dim=8192"),
+        ({"n_blocks": 10**6}, "weights in 2 blocks are not those of"),
+        ({"embed_depth": 10**6}, "are not those of"),
+        ({"n_input_latents": 10**6}, "are not those of"),
+        ({"n_block_latents": 10**6, "fourier_features": 10**6}, "are not those of"),
+        ({"memory_features": 10**6, "memory_kernel": "matern52"}, "are not those of"),
+        ({"joint_rank": 10**6}, "are not those of"),
+        ({"dim_y": 10**6}, "are not those of"),
+    ],
+)
+def test_forged_checkpoints_are_refused_before_anything_large_is_made(model, changes, message, monkeypatch):
+    randn = torch.randn
+
+    def small(*shape):
+        assert math.prod(shape) < 10**5
+        return randn(*shape)
+
+    monkeypatch.setattr(torch, "randn", small)
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(forged(model, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"fourier_features": 0, "dim_y": 3, "joint_rank": 4},
+        {"linear_readout": True, "dim_feedforward": 300},
+        {"memory_features": 64, "memory_priors": 2},
+        {"memory_features": 640, "memory_kernel": "matern52", "n_blocks": 1, "n_input_latents": 100},
+    ],
+)
+def test_files_are_compared_with_a_number_of_parameters_that_is_not_far_off(changes):
+    model = make_model(**changes)
+    n_parameters = sum(weight.numel() for weight in model.state_dict().values())
+    assert n_parameters / 20 < model.config.fewest_parameters <= n_parameters
+
+
+def test_checkpoints_from_before_checksums_load(model):
+    header = json.dumps({"config": model.config.to_dict(), "card": {"a": 1}})
+    loaded, card = load_checkpoint(safetensors.torch.save(model.state_dict(), {"skcmanp.checkpoint.1": header}))
+    assert card == {"a": 1}
+    assert torch.equal(loaded.input_latents, model.input_latents)
+
+
+def test_shipped_files_that_are_not_as_shipped_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, folder)
+    damaged = bytearray((folder / "gp-1d.safetensors").read_bytes())
+    damaged[-1] ^= 1
+    (folder / "gp-1d.safetensors").write_bytes(damaged)
+    monkeypatch.setattr(checkpoints, "WEIGHTS", folder)
+    for use in (lambda: load_checkpoint(folder / "gp-1d.safetensors"), lambda: resolve_checkpoint("gp-1d", 1)):
+        with pytest.raises(ValueError, match="'gp-1d' is not as it was shipped; install skcmanp anew"):
+            use()
+    assert load_checkpoint(folder / "tabular.safetensors")[1]["name"] == "tabular"
+
+
+def test_saving_leaves_the_old_file_or_the_new_one(model, tmp_path, monkeypatch):
+    save_checkpoint(model, path := tmp_path / "model.safetensors", {"n": 1})
+
+    def full(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(path), "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(model, path, {"n": 2})
+    assert load_checkpoint(path)[1] == {"n": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 def test_shipped_checkpoints_have_small_files_and_cards():

@@ -14,8 +14,19 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"images", "progress", "wrappers", "validation", "kernels", "state.softmax", "state.sums", "nn.config"},
-    {"adaptation.base", "adaptation.first_rows", "state.summary"},
+    {
+        "fields",
+        "files",
+        "images",
+        "progress",
+        "seal",
+        "wrappers",
+        "validation",
+        "kernels",
+        "state.softmax",
+        "state.sums",
+    },
+    {"nn.config", "adaptation.base", "adaptation.first_rows", "state.summary"},
     {"adaptation.columns", "adaptation.ranks", "adaptation.rows", "adaptation.trend", "adaptation.waves"},
     {"adaptation.inducing", "adaptation.main_effects", "adaptation.missed", "adaptation.noise"},
     {"adaptation.evidence"},
@@ -54,7 +65,8 @@ LAYERS = [
     {"tasks.gp", "tasks.datasets", "tasks.image_files"},
     {"tasks.functions", "tasks.images", "tasks.series", "tasks.tabular"},
     {"tasks"},
-    {"training.options", "training.evaluation", "training.log", "training.signals", "training.workers"},
+    {"training.evaluation"},
+    {"training.options", "training.log", "training.signals", "training.workers"},
     {"training.loop"},
     {"training"},
     {"recipes"},

@@ -306,7 +306,7 @@ def test_every_shipped_checkpoint_has_its_recipe(recipes, name):
             r"Unknown kind 'gps' of tasks; the known ones are \['datasets', 'functions', 'gp', 'images'\]",
         ),
         (FUNCTIONS, 'kind = "gp"\nkernel = "rbg"\n', "Unknown kernel 'rbg'"),
-        ("steps = 3", "steps = 0", "steps=0 must be an integer of at least 1"),
+        ("steps = 3", "steps = 0", "steps=0 must be an integer in \\[1, inf\\)"),
     ],
 )
 def test_mistakes_are_named(tmp_path, old, new, message):

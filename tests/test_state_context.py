@@ -13,7 +13,8 @@ from test_state_summary import summary
 from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.columns import Table, Targets
 from skcmanp.adaptation.first_rows import FirstRows
-from skcmanp.state.context import ContextState, _digest
+from skcmanp.seal import seal, unsealed
+from skcmanp.state.context import _FORMAT, ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
 from skcmanp.state.sums import RunningSums
@@ -219,10 +220,10 @@ def with_header(header):
 @example(data=struct.pack("<Q", 2**63 - 1) + b"{}")
 @example(data=with_header({}))
 @example(data=with_header([]))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "[" * 100_000}}))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "1" * 10_000}}))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "null"}}))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "{}"}}))
+@example(data=with_header({"__metadata__": {_FORMAT: "[" * 100_000}}))
+@example(data=with_header({"__metadata__": {_FORMAT: "1" * 10_000}}))
+@example(data=with_header({"__metadata__": {_FORMAT: "null"}}))
+@example(data=with_header({"__metadata__": {_FORMAT: "{}"}}))
 @example(data=with_header(b"[" * 100_000))
 @example(data=with_header({"weight": {"dtype": "F64", "shape": [2**62, 2**62], "data_offsets": [0, 8]}}) + bytes(8))
 @example(data=with_header({"weight": {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [0, 0]}}))
@@ -241,8 +242,8 @@ def test_truncated_bytes_are_refused(end):
 
 
 def test_bytes_of_another_version_say_so():
-    data = safetensors.numpy.save({"weight": np.ones(1)}, metadata={"skcmanp.context.5": "{}"})
-    with pytest.raises(ValueError, match=r"reads skcmanp.context.6, and these are skcmanp.context.5"):
+    data = safetensors.numpy.save({"weight": np.ones(1)}, metadata={"skcmanp.context.6": "{}"})
+    with pytest.raises(ValueError, match=r"reads skcmanp.context.7, and these are skcmanp.context.6"):
         ContextState.from_bytes(data)
 
 
@@ -250,7 +251,7 @@ def test_bytes_of_another_version_say_so():
 
 
 def sealed(header=(), arrays=()):
-    """Bytes of a state with changes, and the digest of what they are then."""
+    """Bytes of a state with changes, and the checksum of what they are then."""
     good = midstream()
     header = {
         "checkpoint": good.checkpoint,
@@ -261,7 +262,7 @@ def sealed(header=(), arrays=()):
     }
     arrays = {name: array for name, array in {**good._arrays(), **dict(arrays)}.items() if array is not None}
     text = json.dumps(header)
-    return safetensors.numpy.save(arrays, metadata={"skcmanp.context.6": f"{_digest(text, arrays)} {text}"})
+    return seal(safetensors.numpy.save(arrays, metadata={_FORMAT: unsealed(text)}), _FORMAT)
 
 
 def test_states_that_are_possible_are_accepted():

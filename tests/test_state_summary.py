@@ -48,3 +48,19 @@ def test_arrays_hold_everything():
     assert (again.weight, again.n_rows) == (7.5, 5)
     for name, array in full.arrays().items():
         assert np.array_equal(again.arrays()[name], array)
+
+
+def test_a_part_of_all_weight_can_be_forgotten_and_then_the_rest():
+    full = summary(0, 5)
+    part, rest = summary(0, 5).decay(0.3), summary(0, 5).decay(0.7)
+    left = full.subtract(part)
+    assert left.weight == pytest.approx(3.5)
+    assert left.n_rows > 0
+    assert left.subtract(rest).n_rows == 0
+
+
+def test_rows_cannot_be_forgotten_twice():
+    rows, others = summary(0, 5), summary(1, 3, 30.0)
+    left = rows.combine(others).subtract(rows)
+    with pytest.raises(ValueError, match=r"forgotten twice|Too little would be left"):
+        left.subtract(rows)

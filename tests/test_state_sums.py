@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from skcmanp.state.sums import RunningSums
 
@@ -30,3 +33,18 @@ def test_packed_matrices_are_symmetric_and_half_as_large():
     packed = RunningSums.pack(psi.T @ psi, np.zeros(SUMS_SHAPE), np.zeros((2, 1)), np.zeros(SUMS_SHAPE))
     assert packed.a.shape == (28,)
     np.testing.assert_allclose(packed.matrix(), psi.T @ psi, rtol=1e-15)
+
+
+@pytest.mark.parametrize("change", [{"b": 1e150}, {"a": -1.0}, {"c": -1.0}, {"d": np.nan}])
+def test_sums_that_no_rows_have_are_refused(change):
+    good = sums(0, 20)
+    good.check_possible()
+    good.subtract(good).check_possible()
+    ((name, factor),) = change.items()
+    with pytest.raises(ValueError, match=r"memory's sums"):
+        replace(good, **{name: factor * getattr(good, name)}).check_possible()
+
+
+def test_what_no_rows_could_leave_is_not_subtracted():
+    with pytest.raises(ValueError, match="forgotten twice, or never read"):
+        sums(0, 20).subtract(sums(1, 20).decay(0.9).combine(sums(2, 20)))

@@ -34,10 +34,29 @@ def test_the_plot_shows_the_curve_and_its_errors():
     assert band[:, 1].max() == pytest.approx(0.3)
 
 
+def test_a_line_that_was_not_written_to_its_end_does_not_count(tmp_path):
+    log = TrainingLog()
+    for line in LINES:
+        log.add(line, path := tmp_path / "log.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])
+    assert TrainingLog.read(path) == LINES[:2]
+    log.add(LINES[2], path)
+    assert TrainingLog.read(path) == LINES
+
+
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no log .*absent\.jsonl"):
         TrainingLog.read(tmp_path / "absent.jsonl")
-    for text in ("{", "[]", "3", "{}"):
+    for text in (
+        "{",
+        "[]",
+        "3",
+        "{}",
+        '{"step": "1", "log_likelihood": 2}',
+        '{"step": 1}\n',
+        "[" * 100_000,
+        "\xff\n{}",
+    ):
         (tmp_path / "bad.jsonl").write_text(text)
         with pytest.raises(ValueError, match=r"bad\.jsonl, line 1, is not of a training log"):
             TrainingLog.read(tmp_path / "bad.jsonl")

@@ -205,6 +205,8 @@ class Adaptation:
             If bounds are not a pair of finite numbers with low < high.
         """
         encoding = Encoding.fit(X, weight, kinds, x_bounds, standardize)
+        if how == "fit" and (x_bounds is not None or not standardize):
+            encoding = encoding.near(X, weight)
         targets = Targets.fit_moments(y, weight, y_bounds, standardize)
         as_it_is = not encoding.is_category.any() and len(encoding.centre) <= max_columns
         if how != "fit" and as_it_is:
@@ -327,30 +329,18 @@ class Adaptation:
 
     def check_possible(self) -> None:
         """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
-        if not all(np.isfinite(array).all() for array in self.arrays().values()):
-            raise ValueError("What the first rows fixed is not finite.")
-        for columns in (self.inputs.encoding, self.targets):
-            if columns.centre.ndim != 1 or columns.centre.shape != columns.scale.shape or not columns.centre.size:
-                raise ValueError("Centres and scales are not as many.")
-        positive = (
-            self.inputs.encoding.scale,
-            self.inputs.selection.scale,
-            self.targets.scale,
-            self.ratio,
-            self.missed,
-        )
-        if not all((array > 0).all() for array in positive) or self.ratio.shape != (1,):
-            raise ValueError("A scale of features or targets is not positive.")
-        if self.missed.shape not in ((1,), (self.n_targets,)):
-            raise ValueError(f"The scale of what is missed is not that of {self.n_targets} targets.")
-        row = torch.zeros(1, 1, self.inputs.n_features, dtype=torch.float64)
         try:
-            made = [part.to("cpu")(row)[0] for part in self.parts]
-            noise = None if self.noise is None else self.noise.to("cpu").variance(row)
-        except (IndexError, RuntimeError, TypeError) as error:
-            raise ValueError(f"A part of what the first rows fixed is not of {self.n_features} features.") from error
-        if not all(torch.isfinite(values).all() for values in made) or (noise is not None and not (noise > 0).all()):
-            raise ValueError("What the first rows fixed cannot be.")
+            self.inputs.check_possible(self.n_targets)
+            for piece in (self.targets, *self.parts, *([] if self.noise is None else [self.noise])):
+                piece.check_possible(self.inputs.n_features)
+        except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"What the first rows fixed cannot be: {error}") from error
+        if not (self.n_features and self.n_targets):
+            raise ValueError("There are no features, or no targets.")
+        if self.ratio.shape != (1,) or self.missed.shape not in ((1,), (self.n_targets,)):
+            raise ValueError(f"The signal-to-noise ratio, or what is missed, is not that of {self.n_targets} targets.")
+        if not all(((array > 0) & (array <= Frozen.largest)).all() for array in (self.ratio, self.missed)):
+            raise ValueError("The signal-to-noise ratio, or what is missed, is not positive and finite.")
 
 
 def _fit_memory(inputs: Inputs, rows: Rows, memory_features: int) -> Fitted:

@@ -20,6 +20,9 @@ class Frozen:
 
     name: ClassVar[str]  # in the bytes of a state
     integers: ClassVar[dict[str, type]] = {}  # dtypes of arrays that are not float64
+    shapes: ClassVar[dict[str, str]] = {}  # of the arrays, as "d m"; a letter is one number everywhere, d of features
+    positive: ClassVar[tuple[str, ...]] = ()  # arrays whose values are
+    largest: ClassVar[float] = 1e100  # absolute value that rows in units of their scales may lead to
 
     def arrays(self) -> dict[str, Any]:
         """Everything as named arrays."""
@@ -37,6 +40,28 @@ class Frozen:
         theirs = other.arrays()
         return all(np.array_equal(array, theirs[name]) for name, array in self.arrays().items())
 
+    def check_possible(self, n_columns: int) -> None:
+        """Raise ValueError unless rows of so many features could have led to this: shapes, finite values and signs.
+
+        Subclasses check beside what else their arrays have to be.
+        """
+        sizes = {"d": n_columns}
+        for name, array in self.arrays().items():
+            if name in self.shapes:
+                axes = self.shapes[name].split()
+                pairs = zip(axes, array.shape, strict=False)
+                expected = [int(axis) if axis.isdigit() else sizes.setdefault(axis, n) for axis, n in pairs]
+                is_so = len(axes) == array.ndim and tuple(expected) == array.shape
+                self._require(name, is_so, f"of shape ({', '.join(axes)}), d={n_columns}, but {array.shape}")
+            is_finite = -self.largest <= array.min(initial=0) and array.max(initial=0) <= self.largest
+            self._require(name, is_finite, "finite, or is far too large")
+        for name in self.positive:
+            self._require(name, (getattr(self, name) > 0).all(), "positive")
+
+    def _require(self, name: str, is_so: Any, what: str) -> None:
+        if not is_so:
+            raise ValueError(f"{self.name}.{name} is not {what}.")
+
     def to(self, device: torch.device | str) -> Self:
         """The same with tensors on a device."""
         return type(self)(**{name: torch.as_tensor(array, device=device) for name, array in self.arrays().items()})
@@ -52,6 +77,13 @@ class Part(Frozen):
 
     Rows are in units of the features' length-scales, see `Adaptation.scale_x`.
     """
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        if not self.shapes:  # then it says nothing of its arrays, but it has to take a row
+            features, _ = self.to("cpu")(torch.zeros(1, 1, n_columns, dtype=torch.float64))
+            if features.shape[-1] != self.n_features or not torch.isfinite(features).all():
+                raise ValueError(f"{self.name} makes no {self.n_features} finite features of a row.")
 
     @property
     def n_features(self) -> int:

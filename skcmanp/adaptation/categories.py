@@ -42,6 +42,7 @@ class Categories(Frozen):
     """
 
     name = "categories"
+    shapes: ClassVar = {"columns": "k", "starts": "s", "levels": "l", "codes": f"{N_FOLDS + 1} l t"}
     integers: ClassVar[dict[str, type]] = {"columns": np.int64, "starts": np.int64}
     columns: NDArray[np.int64]
     starts: NDArray[np.int64]
@@ -62,6 +63,15 @@ class Categories(Frozen):
             levels.append(values[kept])
         starts = np.cumsum([0, *map(len, levels)])
         return cls(columns, starts, np.concatenate(levels), np.concatenate(codes, axis=1))
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        edges = np.diff(self.starts)
+        spans = len(edges) == len(self.columns) and self.starts[0] == 0 and self.starts[-1] == len(self.levels)
+        self._require("starts", spans and (edges >= 0).all(), "of all levels")
+        ascending = np.r_[np.diff(self.levels) > 0, True]
+        ascending[self.starts[1:-1][edges[1:] > 0] - 1] = True
+        self._require("levels", ascending.all(), "ascending")
 
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.bool_]]:
         """Codes of rows, and whether their levels are known, (n, e) -> (n, k t) and (n, k)."""

@@ -16,6 +16,9 @@ from skcmanp.validation import MIN_WEIGHT
 # Scaled values beyond this say nothing more; it keeps their squares finite.
 LARGEST = 1e30
 
+# What is smaller loses digits when it is multiplied: a column of such numbers is constant.
+MIN_SCALE = 1e-304
+
 # Below this standard deviation, relative to the largest value, a column is constant.
 RELATIVE_RESOLUTION = 1e-13
 
@@ -29,8 +32,13 @@ _MOMENT_ROWS = 65_536
 class Columns(Frozen):
     """Centre and scale of k columns, (k,) each."""
 
+    largest = float(np.finfo(np.float64).max)
     centre: Array
     scale: Array
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        self._require("scale", (self.scale >= MIN_SCALE).all(), "positive, or not a number that can be divided by")
 
     def scaled(self, values: NDArray) -> Array:
         """Values in units of the scale, (n, k) -> (n, k)."""
@@ -101,23 +109,23 @@ def _moments(columns: NDArray, weight: Array | None, few: float = 0) -> tuple[Ar
     low, high = np.where(low > high, 0.0, low), np.where(low > high, 0.0, high)  # nothing but missing values
     peak = np.maximum(np.abs(low), np.abs(high))
     middle, radius = low / 2 + high / 2, high / 2 - low / 2
-    constant = radius <= RELATIVE_RESOLUTION * peak
+    constant = radius <= np.maximum(RELATIVE_RESOLUTION * peak, MIN_SCALE)
     unit = np.where(constant, 1.0, radius)
     total, n_rows = np.sum([(w.sum(), len(w)) for _, w in chunks()], axis=0)
     present = np.maximum(sum(w @ ~np.isnan(values) for values, w in chunks()), MIN_WEIGHT)
     offset = sum(w @ np.nan_to_num((values - middle) / unit) for values, w in chunks()) / present
     squares = (w @ np.nan_to_num(np.square((values - middle) / unit - offset)) for values, w in chunks())
     variance = sum(squares) / present
-    constant |= np.sqrt(variance) * unit <= RELATIVE_RESOLUTION * peak
+    constant |= np.sqrt(variance) * unit <= np.maximum(RELATIVE_RESOLUTION * peak, MIN_SCALE)
     offset, scale = np.where(constant, 0.0, offset), np.where(constant, 1.0, np.sqrt(variance))
     centre = middle + _rounded(offset, scale) * unit
     spread = np.where(constant, 0.0, scale) * unit
     count = max(total, n_rows)  # weights may be normalised to a sum of one
     if count < few:
-        size = np.where(peak > 0, peak, 1.0)
+        size = np.where(peak > MIN_SCALE, peak, 1.0)
         spread = size * np.sqrt(np.square(spread / size) * (1 + 1 / count) + np.square(centre / size) / count)
-        constant = spread <= RELATIVE_RESOLUTION * peak
-    constant_scale = np.minimum(np.where(peak > 0, peak, 1.0), 1.0)
+        constant = spread <= np.maximum(RELATIVE_RESOLUTION * peak, MIN_SCALE)
+    constant_scale = np.minimum(np.where(peak > MIN_SCALE, peak, 1.0), 1.0)
     return centre, np.where(constant, constant_scale, _rounded(spread, spread))
 
 
@@ -134,6 +142,7 @@ def _bounds_moments(name: str, bounds: ArrayLike, width: int) -> tuple[Array, Ar
         low, high = (np.broadcast_to(np.asarray(b, dtype=np.float64), (width,)) for b in bounds)  # type: ignore[union-attr]
     except (TypeError, ValueError) as error:
         raise ValueError(message) from error
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+    scale = (high / 2 - low / 2) / np.sqrt(3.0)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (scale >= MIN_SCALE).all()):
         raise ValueError(message)
-    return low / 2 + high / 2, (high / 2 - low / 2) / np.sqrt(3.0)
+    return low / 2 + high / 2, scale

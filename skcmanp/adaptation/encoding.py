@@ -6,6 +6,7 @@ identities, and what is missing stays NaN: what these mean, other parts say.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skcmanp.adaptation.base import Array, Frozen
-from skcmanp.adaptation.columns import Columns, dense
+from skcmanp.adaptation.columns import MIN_SCALE, Columns, dense
 from skcmanp.frames import Kind
 
 _DAY = 86_400.0
+
+# Rows farther from a declared centre than so many scales have one of their own.
+_FAR = 100.0
 
 # Days of a year, of a week, and hours of a day.
 DATE_FEATURES = 4
@@ -36,6 +40,8 @@ class Encoding(Frozen):
     """
 
     name = "encoding"
+    shapes: ClassVar = {"kinds": "c", "centre": "e", "scale": "e"}
+    largest = Columns.largest
     integers: ClassVar[dict[str, type]] = {"kinds": np.int64}
     kinds: NDArray[np.int64]
     centre: Array
@@ -67,6 +73,18 @@ class Encoding(Frozen):
         columns = Columns.fit("x_bounds", _expanded(X, own), weight, bounds, standardize)
         category = np.repeat(own == Kind.CATEGORY, _width(own))
         return cls(own, np.where(category, 0.0, columns.centre), np.where(category, 1.0, columns.scale))
+
+    def near(self, X: NDArray, weight: Array | None) -> Self:
+        """With the centre of rows (n, c) where these are so far off that their distances would lose digits."""
+        own = Columns.fit("X", _expanded(X, self.kinds), weight)
+        far = ~self.is_category & (np.abs(own.centre - self.centre) > _FAR * self.scale)
+        return dataclasses.replace(self, centre=np.where(far, own.centre, self.centre))
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        self._require("kinds", np.isin(self.kinds, list(Kind)).all(), "known")
+        self._require("centre", len(self.source) == len(self.centre), "of all numbers")
+        self._require("scale", (self.scale >= MIN_SCALE).all(), "positive, or not a number that can be divided by")
 
     @property
     def source(self) -> NDArray[np.int64]:

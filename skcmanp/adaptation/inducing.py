@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ class InducingPoints(Part):
     """
 
     name = "inducing_points"
+    shapes: ClassVar = {"points": "p d", "variance": "1"}
+    positive = ("variance",)
     points: Values
     variance: Values
 

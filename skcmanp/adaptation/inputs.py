@@ -51,6 +51,8 @@ class Selection(Frozen):
     """
 
     name = "selection"
+    shapes: ClassVar = {"used": "d", "centre": "d", "scale": "d", "often": "c", "unknown": "c"}
+    positive = ("scale",)
     integers: ClassVar[dict[str, type]] = {"used": np.int64, "often": np.int64}
     used: NDArray[np.int64]
     centre: Array
@@ -170,6 +172,29 @@ class Inputs:
         source = np.r_[self.encoding.source[~category], np.repeat(self.encoding.source[category], n_targets)]
         asked = self.selection.used[self.selection.used < len(source)]
         return source[asked if self.trees is None else np.r_[asked, self.trees.features]]
+
+    def check_possible(self, n_targets: int) -> None:
+        """Raise ValueError unless rows of so many targets could have led to this."""
+        self.encoding.check_possible(0)
+        self.selection.check_possible(self.n_features)
+        if len(self.selection.unknown) != len(self.encoding.kinds) or not (self.selection.unknown >= 0).all():
+            raise ValueError("selection.unknown is not of all columns, or negative.")
+        columns = np.flatnonzero(self.encoding.is_category)
+        own = columns[:0] if self.categories is None else self.categories.columns
+        if not np.array_equal(own, columns):
+            raise ValueError("categories.columns is not of all categories.")
+        if self.categories is not None:
+            self.categories.check_possible(0)
+        predicted = [part for part in (self.ridge, self.trees) if part is not None]
+        for part in predicted:
+            part.check_possible(self._n_numbers)
+        targets = [len(part.baseline if isinstance(part, Trees) else part.intercept) for part in predicted]
+        targets += [] if self.categories is None else [self.categories.codes.shape[2]]
+        if set(targets) - {n_targets}:
+            raise ValueError(f"Some of what is told of targets is not of {n_targets} of them.")
+        used = self.selection.used
+        if not ((used >= 0) & (used < self._n_numbers + n_targets * len(predicted))).all():
+            raise ValueError("selection.used is not of the numbers that there are.")
 
     # ------------------------------------------------------------------ in use
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.columns import RELATIVE_RESOLUTION
-from skcmanp.adaptation.ranks import cosines, fit_ranks, row_cosines
+from skcmanp.adaptation.ranks import N_KNOTS, are_ranks, cosines, fit_ranks, row_cosines
 
 # Most cosines of a feature, and the share of the memory's features that all together may be.
 MAX_COSINES = 8
@@ -58,6 +58,14 @@ class MainEffects(Part):
 
     name = "main_effects"
     integers: ClassVar[dict[str, type]] = {"used": np.int64}
+    shapes: ClassVar = {
+        "knots": f"d {N_KNOTS}",
+        "ranks": f"d {N_KNOTS}",
+        "scale": "d m",
+        "intercept": "d m",
+        "slope": "d m",
+        "used": "f",
+    }
     knots: Values
     ranks: Values
     scale: Values
@@ -82,6 +90,12 @@ class MainEffects(Part):
         stretch = lengthscale[:, None]
         used = np.flatnonzero(scale)
         return MainEffects(self.knots / stretch, self.ranks, scale, self.intercept, self.slope * stretch, used)
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        self._require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
+        self._require("scale", (self.scale >= 0).all(), "at least zero")
+        self._require("used", np.array_equal(self.used, np.flatnonzero(self.scale)), "where the scale is positive")
 
     @property
     def n_features(self) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Frozen, Values
-from skcmanp.adaptation.ranks import cosines
+from skcmanp.adaptation.ranks import N_KNOTS, are_ranks, cosines
 from skcmanp.kernels import matern52
 
 # Inducing points that carry the noise's profile.
@@ -18,6 +20,9 @@ NOISE_POINTS = 50
 # Cosines of every feature's rank that it has beside them, for features that the function ignores, or follows more
 # slowly than the noise does.
 NOISE_COSINES = 4
+
+# Largest logarithm of a relative standard deviation whose square is a number by far.
+MAX_LOG_STD = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +44,27 @@ class NoiseProfile(Frozen):
     """
 
     name = "noise"
+    shapes: ClassVar = {
+        "points": "q d",
+        "lengthscale": "d",
+        "weights": "q",
+        "knots": f"d {N_KNOTS}",
+        "ranks": f"d {N_KNOTS}",
+        "coefficients": "d c",
+    }
+    positive = ("lengthscale",)
     points: Values
     lengthscale: Values
     weights: Values
     knots: Values
     ranks: Values
     coefficients: Values
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        self._require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
+        largest = np.abs(self.weights).sum() + math.sqrt(2) * np.abs(self.coefficients).sum()  # of a log-std
+        self._require("weights", largest < MAX_LOG_STD, "of a noise that is a number")
 
     def variance(self, x: Tensor) -> Tensor:
         """At rows, (..., N, d) -> (..., N), float64."""

@@ -63,6 +63,11 @@ def fit_ranks(x: Array, weight: Array) -> tuple[Array, Array]:
     return knots, ranks
 
 
+def are_ranks(knots: Array, ranks: Array) -> bool:
+    """Whether both may be what `fit_ranks` returned."""
+    return bool((np.diff(knots) >= 0).all() and (np.diff(ranks) >= 0).all() and ((ranks >= 0) & (ranks <= 1)).all())
+
+
 def _levels(values: Array) -> NDArray[np.int64]:
     """Numbers of ascending values, those that differ by rounding being one, (n,)."""
     starts = np.r_[True, np.diff(values) > _SAME]

@@ -8,7 +8,7 @@ predictions of regressions on the other folds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Ridge(Frozen):
     """
 
     name = "ridge"
+    shapes: ClassVar = {"coefficients": f"t {N_FOLDS} d", "intercept": f"t {N_FOLDS}"}
     coefficients: Array
     intercept: Array
 

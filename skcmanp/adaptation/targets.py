@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,9 +36,14 @@ class Targets(Columns):
     """
 
     name = "targets"
+    shapes: ClassVar = dict.fromkeys(("centre", "scale", "bend", "origin", "top"), "t")
     bend: Array
     origin: Array
     top: Array
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        self._require("top", (self.top > 0).all(), "positive")
 
     @classmethod
     def fit_moments(cls, y: NDArray, weight: Array | None, bounds: ArrayLike | None, standardize: bool) -> Self:

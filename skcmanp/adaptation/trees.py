@@ -50,6 +50,11 @@ class Trees(Frozen):
     """
 
     name = "trees"
+    shapes: ClassVar = {
+        **dict.fromkeys(("feature", "threshold", "left", "value"), "n"),
+        "baseline": f"t {N_FOLDS}",
+    }
+    largest = np.inf  # a leaf's threshold
     integers: ClassVar[dict[str, type]] = {"feature": np.int32, "left": np.int32, "value": np.float32}
     feature: NDArray[np.int32]
     threshold: Array
@@ -85,6 +90,15 @@ class Trees(Frozen):
             right = ~((value <= self.threshold[node]) | (np.isnan(value) & missing_left[node]))
             node = left[node] + right
         return self.baseline[:, fold].T + self.value[node].sum(-1, dtype=np.float64)
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        finite = np.isfinite(self.value).all() and np.isfinite(self.baseline).all()
+        self._require("value", finite and len(self.left) >= self.baseline.size * _TREES, "finite, or of all trees")
+        feature, missing_left, left = self._nodes
+        self._require("feature", (feature < n_columns).all(), "of the numbers that there are")
+        last = left + ~(missing_left & np.isposinf(self.threshold))  # the child farthest off that a row may go to
+        self._require("left", ((left >= 0) & (last < len(left))).all(), "of nodes that there are")
 
     @property
     def features(self) -> NDArray[np.int64]:

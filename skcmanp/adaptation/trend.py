@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ class Trend(Part):
     """
 
     name = "trend"
+    shapes: ClassVar = {"slope": "d"}
     slope: Values
 
     @property

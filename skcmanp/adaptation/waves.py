@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ class RandomWaves(Part):
     """
 
     name = "random_waves"
+    shapes: ClassVar = {"frequency": "d w", "variance": "1"}
+    positive = ("variance",)
     frequency: Values
     variance: Values
 

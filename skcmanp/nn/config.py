@@ -5,6 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from skcmanp.fields import check_fields
+
+_RANGES = {
+    **dict.fromkeys(("fourier_features", "memory_features", "joint_rank"), "[0, inf)"),
+    **dict.fromkeys(("fourier_scales", "max_count", "input_limit"), "(0, inf)"),
+    "embed_depth": "[2, inf)",
+    "min_std": "(0, 1)",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class CMANPConfig:
@@ -96,15 +105,9 @@ class CMANPConfig:
     relevance: bool = False
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            minimum = 0 if field.name in ("fourier_features", "memory_features", "joint_rank") else 1
-            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-                raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
+        check_fields(self, _RANGES)
         if self.dim % self.n_heads:
             raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
-        if self.embed_depth < 2:
-            raise ValueError(f"embed_depth={self.embed_depth} must be at least 2.")
         if self.memory_kernel not in ("learned", "matern52"):
             raise ValueError(f"memory_kernel={self.memory_kernel!r} must be 'learned' or 'matern52'.")
         if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
@@ -116,6 +119,19 @@ class CMANPConfig:
     def statistics_shape(self) -> tuple[int, int, int]:
         """Shape (heads of all blocks, L_B, head dim) of the statistics of a context."""
         return (self.n_blocks * self.n_heads, self.n_block_latents, self.dim // self.n_heads)
+
+    @property
+    def fewest_parameters(self) -> int:
+        """Less than the number of parameters, but not by orders of magnitude: what a file must have, at the least."""
+        width, n_regressions = self.dim_x + self.fourier_features, 0
+        if self.memory_features:
+            n_regressions = self.memory_regressions * (self.memory_priors if self.memory_kernel == "learned" else 1)
+        blocks = self.n_blocks * (self.dim + self.dim_feedforward + self.n_block_latents)
+        inputs = width * (self.dim_y if self.fourier_features else 1)
+        outputs = self.dim_y * (1 + n_regressions + self.joint_rank)
+        tokens = blocks + self.embed_depth * self.dim + self.n_input_latents + inputs + outputs
+        readout = self.n_input_latents * self.dim * width * self.dim_y if self.linear_readout else 0
+        return self.dim * tokens + readout + n_regressions * self.memory_features
 
     @property
     def adapted_features(self) -> int:
@@ -131,4 +147,4 @@ class CMANPConfig:
         if unknown := sorted(set(values) - known):
             raise ValueError(f"Unknown CMANPConfig keys {unknown}; the known ones are {sorted(known)}.")
         scales = values.get("fourier_scales")
-        return cls(**(values if scales is None else {**values, "fourier_scales": tuple(scales)}))
+        return cls(**({**values, "fourier_scales": tuple(scales)} if isinstance(scales, list) else values))

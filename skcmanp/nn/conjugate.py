@@ -284,7 +284,7 @@ def _of_targets(scale: Tensor, posterior: Posterior) -> Tensor:
 
 
 def _cholesky_of_one_plus(a: Tensor) -> Tensor:
-    """Factor of 1 + a for a positive semidefinite up to rounding, (..., F, F); it always succeeds.
+    """Factor of 1 + a for a positive semidefinite up to rounding, (..., F, F); NaN for others.
 
     In exact arithmetic no jitter is needed. Rounding errors are relative to the
     size of a, and so is the jitter, which grows in the rare cases that the
@@ -298,4 +298,6 @@ def _cholesky_of_one_plus(a: Tensor) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(a + (1 + relative * size) * identity)
         if not failed.any():
             return factor
+        if relative > 1:
+            return factor.masked_fill((failed > 0)[..., None, None], math.nan)
         relative *= 100

@@ -18,14 +18,18 @@ def mlp(dim_in: int, dim_hidden: int, dim_out: int, depth: int) -> nn.Sequential
     return nn.Sequential(*layers[:-1])
 
 
+# Squares of layers' outputs are finite in float32 up to here, whatever the weights.
+LARGEST_INPUT = 1e12
+
+
 def bounded(x: Tensor, limit: float | None) -> Tensor:
-    """The identity within ``[-limit, limit]``, logarithmic outside.
+    """The identity within ``[-limit, limit]``, logarithmic outside; without one, clamped where squares end.
 
     It is smooth and monotone, so far-away inputs stay distinguishable while
     the network never sees a number it was not trained near.
     """
     if limit is None:
-        return x
+        return x.clamp(-LARGEST_INPUT, LARGEST_INPUT)
     excess = (x.abs() - limit).clamp(min=0)
     return x.clamp(-limit, limit) + x.sign() * excess.log1p()
 

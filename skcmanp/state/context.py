@@ -7,7 +7,6 @@ operation returns a new one.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import warnings
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.frames import Kind
+from skcmanp.seal import check_seal, seal, unsealed
 from skcmanp.state.softmax import DOUBLE
 from skcmanp.state.summary import Summary
 
@@ -175,14 +175,14 @@ class ContextState:
     # ------------------------------------------------------------------ bytes
 
     def to_bytes(self) -> bytes:
-        """Serialise, in the safetensors format, with a SHA-256 of the content.
+        """Serialise, in the safetensors format, with a CRC-32 of everything.
 
         Before a stream's thousandth row, and unless something has frozen the
         adaptation, they hold the first rows.
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
         header = json.dumps({name: getattr(self, name) for name in _HEADER})
-        return safetensors.numpy.save(arrays, metadata={_FORMAT: f"{_digest(header, arrays)} {header}"})
+        return seal(safetensors.numpy.save(arrays, metadata={_FORMAT: unsealed(header)}), _FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> ContextState:
@@ -207,13 +207,7 @@ class ContextState:
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> ContextState:
-        arrays = safetensors.numpy.load(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        if _FORMAT not in metadata:
-            raise ValueError(f"this version reads {_FORMAT}, and these are {', '.join(metadata)}")
-        digest, _, header = metadata[_FORMAT].partition(" ")
-        if digest != _digest(header, arrays):
-            raise ValueError("their SHA-256 is another than when they were written")
+        header, arrays = check_seal(data, _FORMAT), safetensors.numpy.load(data)
         parts: dict[str, dict[str, NDArray]] = {"adaptation": {}, "first_rows": {}, "summary": {}}
         for name, array in arrays.items():
             part, _, field = name.partition(".")
@@ -271,15 +265,6 @@ def _check_total(weight: float) -> None:
             f"All rows read weigh {weight:g} in all, and of more than {MAX_TOTAL_WEIGHT:g} rounding errors show; "
             "divide all sample weights by a constant, or decay what has been read."
         )
-
-
-def _digest(header: str, arrays: dict[str, NDArray]) -> str:
-    """SHA-256 of the header and of names, kinds, shapes and values of arrays."""
-    kinds = {name: (str(array.dtype), array.shape) for name, array in sorted(arrays.items())}
-    digest = hashlib.sha256(json.dumps([header, kinds]).encode())
-    for name in kinds:
-        digest.update(arrays[name].data)
-    return digest.hexdigest()
 
 
 def _check_names(names: tuple[str, ...] | None, others: tuple[str, ...] | None) -> None:

@@ -13,6 +13,10 @@ Array = NDArray[np.float64]
 DOUBLE = float(np.finfo(np.float64).eps)
 
 
+# Attention's outputs are means of values, which networks keep far smaller.
+LARGEST_OUTPUT = 1e15
+
+
 def smallest_remainder(eps: float) -> float:
     """The share of all that was ever read that must be left at a query after rows are forgotten.
 
@@ -93,8 +97,10 @@ class RunningSoftmax:
         seen = self.s > 0
         finite = np.isfinite(self.m) & np.isfinite(self.s) & np.isfinite(self.peak) & np.isfinite(self.o).all(axis=-1)
         unread = np.isneginf(self.m) & (self.s == 0) & (self.peak == 0) & (self.o == 0).all(axis=-1)
-        if not np.where(seen, finite & (self.peak >= 0), unread).all():
-            raise ValueError("The softmax statistics are not finite, or negative.")
+        if not np.where(seen, finite & (self.peak >= (1 - 1e-6) * self.s), unread).all():
+            raise ValueError("The softmax statistics are not finite, negative, or more than was ever read.")
+        if not (np.abs(self.o).max(axis=-1, initial=0.0) <= LARGEST_OUTPUT * self.s).all():
+            raise ValueError("The softmax statistics are of larger values than rows can have.")
 
     def _common_reference(self, other: RunningSoftmax) -> tuple[Array, Array, Array]:
         m = np.maximum(self.m, other.m)

@@ -50,12 +50,12 @@ class Summary:
             If more is forgotten than was read, or too little left to be accurate.
         """
         left = self.weight - other.weight
-        if other.n_rows > self.n_rows or left < -1e-9 * self.weight:
+        if left < -1e-9 * self.weight:
             raise ValueError(
                 f"Cannot forget {other.n_rows} rows of weight {other.weight:g}: only {self.n_rows} rows of weight "
                 f"{self.weight:g} are remembered."
             )
-        if other.n_rows == self.n_rows and left <= 1e-9 * self.weight:
+        if left <= 1e-9 * self.weight:
             if not self.softmax.matches(other.softmax, eps):
                 raise ValueError(
                     f"Cannot forget these {other.n_rows} rows: they are not the {self.n_rows} that are remembered."
@@ -64,8 +64,8 @@ class Summary:
         return Summary(
             self.softmax.subtract(other.softmax, eps),
             self.sums.subtract(other.sums),
-            max(left, 0.0),
-            self.n_rows - other.n_rows,
+            left,
+            max(self.n_rows - other.n_rows, 1),  # of rows whose weight is forgotten in part, some is left
         )
 
     def decay(self, gamma: float) -> Summary:

@@ -10,11 +10,23 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# Rows that are scaled, and weigh what they may, stay far below; products of sums are still finite.
+MAX_SUM = 1e140
+
+# What is subtracted leaves rounding errors behind, relative to the largest sum.
+_SLACK = 1e-6
+
 
 @functools.lru_cache(maxsize=8)
 def _lower_triangle(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of a lower triangle; making them anew would be a quarter of a one-row update."""
     return np.tril_indices(n)
+
+
+@functools.lru_cache(maxsize=8)
+def _diagonal(n: int) -> NDArray[np.intp]:
+    """Where a packed lower triangle has its diagonal."""
+    return np.cumsum(np.arange(1, n + 1)) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +70,21 @@ class RunningSums:
         return RunningSums(self.a + other.a, self.b + other.b, self.c + other.c, self.d + other.d)
 
     def subtract(self, other: RunningSums) -> RunningSums:
-        """The sums over the rows that are not in `other`."""
-        return RunningSums(self.a - other.a, self.b - other.b, self.c - other.c, self.d - other.d)
+        """The sums over the rows that are not in `other`.
+
+        Raises
+        ------
+        ValueError
+            If sums of squares are left that are less than zero.
+        """
+        a, c, diagonal = self.a - other.a, self.c - other.c, _diagonal(self.b.shape[1])
+        least = -_SLACK * self.a[diagonal].max(initial=0.0)
+        if (a[diagonal] < least).any() or (c < -_SLACK * self.c).any():
+            raise ValueError(
+                "Some of the rows that are to be forgotten are not among those that are remembered, or weigh more than "
+                "these: forgotten twice, or never read."
+            )
+        return RunningSums(a, self.b - other.b, np.maximum(c, 0.0), self.d - other.d)
 
     def decay(self, gamma: float) -> RunningSums:
         """All weights multiplied by `gamma`."""
@@ -70,5 +95,12 @@ class RunningSums:
         n_packed = self.b.shape[1] * (self.b.shape[1] + 1) // 2 if self.b.ndim == 3 else -1
         if (self.a.shape, self.c.shape, self.d.shape) != ((n_packed,), self.b.shape[::2], self.b.shape):
             raise ValueError("The shapes of the memory's sums do not match.")
-        if not all(np.isfinite(array).all() for array in vars(self).values()):
-            raise ValueError("The memory's sums are not finite.")
+        largest, *others = (max(-array.min(initial=0.0), array.max(initial=0.0)) for array in vars(self).values())
+        if not all(size <= MAX_SUM for size in (largest, *others)):  # nor NaN
+            raise ValueError("The memory's sums are not finite, or larger than rows can make them.")
+        diagonal = self.a[_diagonal(self.b.shape[1])]
+        largest_square = diagonal.max(initial=0.0)
+        if not (diagonal.min(initial=0.0) >= -_SLACK * largest_square and largest <= (1 + _SLACK) * largest_square):
+            raise ValueError("The memory's sums of squares are negative, or less than its sums of products.")
+        if not (self.c >= 0).all():
+            raise ValueError("The memory's sums of squared targets are negative.")

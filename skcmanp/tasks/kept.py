@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import joblib
 import torch
 
+from skcmanp.files import replacing
 from skcmanp.progress import progress_bar
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
 
@@ -44,12 +44,11 @@ class KeptTasks:
         """The batch of this generator's initial seed."""
         path = self._path(batch_size, generator)
         if path.exists():
-            return TaskBatch(**torch.load(path, weights_only=True))
+            return _read(path, batch_size)
         batch = self.tasks.sample(batch_size, generator)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")  # several processes may draw the same
-        torch.save({name: t for name, t in batch._asdict().items() if t is not None}, partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:  # several processes may draw the same
+            torch.save({name: t for name, t in batch._asdict().items() if t is not None}, partial)
         return batch
 
     def draw(self, batch_size: int, seeds: Iterable[int], n_jobs: int = 1, progress: bool = True) -> None:
@@ -78,6 +77,26 @@ class KeptTasks:
     def describe(self) -> dict[str, str]:
         """What a checkpoint's card says of the tasks."""
         return self.tasks.describe()
+
+
+def _read(path: Path, batch_size: int) -> TaskBatch:
+    """A batch that was kept.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or not of such a batch.
+    """
+    try:
+        batch = TaskBatch(**torch.load(path, weights_only=True))
+        sizes = {len(values) for values in batch if values is not None}
+        rows = batch.x.shape[:2] == batch.y.shape[:2] and batch.x_target.shape[:2] == batch.y_target.shape[:2]
+        finite = all(values.isfinite().all() for values in batch if values is not None)
+    except Exception as error:  # whatever a damaged archive makes of the reader
+        raise ValueError(f"{path} is damaged; remove it, and it is drawn again.") from error
+    if sizes != {batch_size} or not rows or not finite:
+        raise ValueError(f"{path} does not hold {batch_size} tasks; remove it, and they are drawn again.")
+    return batch
 
 
 def _draw(tasks: KeptTasks, batch_size: int, seed: int) -> None:

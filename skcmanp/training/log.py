@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skcmanp.training.evaluation import EVALUATION_STEP
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -35,26 +37,37 @@ class TrainingLog(list[dict[str, float]]):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If a line is not of a log.
+            If a line is not of a log, but for a last one that was not written to its end.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no log {path}.")
         lines: dict[float, dict[str, float]] = {}
-        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        content = path.read_bytes()
+        texts = content.split(b"\n")
+        for number, text in enumerate(texts, start=1):
+            if not text.strip():
+                continue
             try:
-                line = json.loads(text)
-                lines[line["step"]] = line
-            except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{path}, line {number}, is not of a training log: {text[:60]!r}.") from error
+                line = _parse(text)
+            except (RecursionError, ValueError) as error:
+                if number == len(texts) and lines:  # the process ended while it wrote
+                    break
+                raise ValueError(
+                    f"{path}, line {number}, is not of a training log: {text[:60]!r}; remove the line."
+                ) from error
+            lines[line["step"]] = line
         return cls(lines[step] for step in sorted(lines))
 
     def add(self, line: dict[str, float], path: str | Path | None = None) -> None:
         """Append a line, also to a file."""
         self.append(line)
         if path is not None:
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            path = Path(path)
+            content = path.read_bytes() if path.exists() else b""
+            with open(path, "ab") as file:
+                file.truncate(content.rfind(b"\n") + 1)  # without a line that was not written to its end
+                file.write(json.dumps(line).encode() + b"\n")
 
     def column(self, key: str) -> list[float]:
         """One figure of every line."""
@@ -85,10 +98,19 @@ class TrainingLog(list[dict[str, float]]):
             _, ax = plt.subplots()
         steps, values = self.column("step"), self.column("log_likelihood")
         (curve,) = ax.plot(steps, values, **kwargs)
-        if self and "standard_error" in self[0]:
+        if self and all("standard_error" in line for line in self):
             errors = self.column("standard_error")
             low = [v - e for v, e in zip(values, errors, strict=True)]
             high = [v + e for v, e in zip(values, errors, strict=True)]
             ax.fill_between(steps, low, high, color=curve.get_color(), alpha=0.15, linewidth=0)
         ax.set(xlabel="training steps", ylabel="log-likelihood, nats per target")
         return ax
+
+
+def _parse(text: bytes) -> dict[str, float]:
+    """A line of a log: numbers by name, of which the step and the log-likelihood are needed."""
+    line = json.loads(text)
+    numbers = isinstance(line, dict) and all(isinstance(value, int | float) for value in line.values())
+    if not numbers or not {"step", "log_likelihood"} <= line.keys() or not 0 <= line["step"] <= EVALUATION_STEP:
+        raise ValueError("no line of numbers")
+    return line

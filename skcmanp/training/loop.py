@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from skcmanp.files import replacing
 from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.nn.model import CMANP
 from skcmanp.progress import progress_bar
@@ -29,6 +29,14 @@ from skcmanp.training.log import TrainingLog
 from skcmanp.training.options import TrainingOptions
 from skcmanp.training.signals import StopSignal
 from skcmanp.training.workers import Workers
+
+_WAY_ON = "so the run cannot go on from it; restore the file, or remove it to start the run anew"
+
+# Options of which a run has one value from its start on.
+_SAME = (
+    *("batch_size", "betas", "clip", "distinct", "ema", "learning_rate"),
+    *("precision", "seed", "trainable", "warmup", "weight_decay"),
+)
 
 
 def initialize(model: CMANP, tasks: TaskGenerator, batch_size: int = 32, *, latents: bool = True) -> CMANP:
@@ -72,6 +80,7 @@ def meta_train(
     log_path: str | Path | None = None,
     progress: bool = True,
     on_log: Callable[[dict[str, float]], None] | None = None,
+    identity: dict[str, str] | None = None,
 ) -> TrainingLog:
     """Train `model` in place on tasks drawn on the fly.
 
@@ -99,6 +108,11 @@ def meta_train(
         Show a progress bar.
     on_log : callable, optional
         Called with every log line.
+    identity : dict of str, optional
+        What else makes the run what it is, such as a digest of its tasks: one
+        that was started with other values is not resumed. The configuration of
+        the network, and options that change what is learned from a step, belong
+        to it without saying.
 
     Returns
     -------
@@ -108,7 +122,8 @@ def meta_train(
     Raises
     ------
     ValueError
-        If the batch cannot be shared out equally, or nothing is trainable.
+        If the batch cannot be shared out equally, nothing is trainable, or the
+        state is damaged or of another run.
     FloatingPointError
         If the loss is not finite; the last good state stays on disk.
     SystemExit, KeyboardInterrupt
@@ -126,7 +141,7 @@ def meta_train(
     >>> log[-1]["step"]
     2
     """
-    run = _Run(model, options, state_path)
+    run = _Run(model, options, state_path, {**_identity(model, options), **(identity or {})})
     log, window = TrainingLog(), _Window()
     show = progress and run.workers.is_first
     with (
@@ -165,6 +180,12 @@ def meta_train(
     return log
 
 
+def _identity(model: nn.Module, options: TrainingOptions) -> dict[str, str]:
+    """What a run must have in common with the one that it goes on with."""
+    same = {name: repr(getattr(options, name)) for name in _SAME}
+    return same if not isinstance(model, CMANP) else {**same, "config": repr(model.config)}
+
+
 class _Objective(nn.Module):
     """The loss of a part of a batch; a module, so that it can be compiled whole.
 
@@ -190,8 +211,10 @@ class _Objective(nn.Module):
 class _Run:
     """A network in training, with all that a run must remember to go on."""
 
-    def __init__(self, model: nn.Module, options: TrainingOptions, state_path: str | Path | None) -> None:
-        self.model, self.options, self.state_path = model, options, state_path
+    def __init__(
+        self, model: nn.Module, options: TrainingOptions, state_path: str | Path | None, run: dict[str, str]
+    ) -> None:
+        self.model, self.options, self.state_path, self.run = model, options, state_path, run
         self.workers = Workers.current()
         self.device = next(model.parameters()).device
         n_parts = self.workers.size * options.accumulate
@@ -275,22 +298,63 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds + seconds,
+            "run": self.run,
         }
-        partial = f"{self.state_path}.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.state_path)
+        try:
+            with replacing(Path(self.state_path)) as partial:
+                torch.save(state, partial)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter where the disk is full
+            raise OSError(
+                f"The state cannot be written to {self.state_path}: {error}; the one before is still there, if there "
+                "was one: make room, and resume."
+            ) from error
 
     def _load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = load_state(path, self.device)
+        for key in sorted(self.run.keys() & state.get("run", {}).keys()):
+            if self.run[key] != state["run"][key]:
+                raise ValueError(
+                    f"The run in {path} was started with {key} {state['run'][key]}, and is to go on with "
+                    f"{self.run[key]}; go on as it was started, or start another run in another folder."
+                )
         if (state["average"] is None) != (self.average is None):
             kind = "without" if state["average"] is None else "with"
             raise ValueError(f"ema={self.options.ema}, but the run in {path} was started {kind} averaged weights.")
-        self.model.load_state_dict(state["model"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        if state["optimizer"] is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            if state["optimizer"] is not None:
+                self.optimizer.load_state_dict(state["optimizer"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"The state in {path} is not of this network and these options: {error}; go on with those of the run, "
+                "or start another one in another folder."
+            ) from error
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The state of a run.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or not a run's.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # whatever a damaged archive makes of the reader
+        raise ValueError(
+            f"{path} is damaged, {_WAY_ON}: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    kinds: dict[str, Any] = {"model": dict, "average": dict | None, "optimizer": dict | None, "step": int}
+    kinds |= {"seconds": int | float}
+    if not isinstance(state, dict) or not all(isinstance(state.get(key, ...), kind) for key, kind in kinds.items()):
+        raise ValueError(f"{path} is not the state of a run, {_WAY_ON}.")
+    if state["step"] < 0 or not 0 <= state["seconds"] < math.inf or not isinstance(state.get("run", {}), dict):
+        raise ValueError(f"{path} is damaged, {_WAY_ON}: it says step {state['step']} at {state['seconds']} s.")
+    return state
 
 
 class _Window:

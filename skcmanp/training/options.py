@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from skcmanp.fields import check_fields
 
 PRECISIONS = ("float32", "bfloat16")
+
+_RANGES = {
+    **dict.fromkeys(("warmup", "seed", "distinct"), "[0, inf)"),
+    "learning_rate": "(0, inf)",
+    "betas": "[0, 1)",
+    "cooldown": "[0, 1]",
+    "weight_decay": "[0, inf)",
+    "clip": "(0, inf]",
+    "ema": "[0, 1)",
+    "save_seconds": "[0, inf]",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class TrainingOptions:
     Raises
     ------
     ValueError
-        If a value is out of range.
+        If a value is not of its type or out of range.
     """
 
     steps: int = 10_000
@@ -87,21 +100,7 @@ class TrainingOptions:
     n_evaluation: int = 32
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            minimum = 0 if field.name in ("warmup", "seed", "distinct") else 1
-            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-                raise ValueError(f"{field.name}={value!r} must be an integer of at least {minimum}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate!r} must be positive.")
-        if not self.clip > 0:
-            raise ValueError(f"clip={self.clip!r} must be positive; inf does not clip.")
-        if not self.save_seconds >= 0:
-            raise ValueError(f"save_seconds={self.save_seconds!r} must be at least 0.")
-        if not 0 <= self.cooldown <= 1:
-            raise ValueError(f"cooldown={self.cooldown!r} must be between 0 and 1.")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema={self.ema!r} must be at least 0 and less than 1.")
+        check_fields(self, _RANGES)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} must be one of {PRECISIONS}.")
 

@@ -1,0 +1,65 @@
+"""Files that are whole or not there, and folders of one process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path of the process's own, whose file takes the place of `path` once the body has written it.
+
+    A crash at any moment leaves the old file or the new one, and an error the
+    old one.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder to this process while the body runs; the end of the process, whatever it is, gives it free.
+
+    What processes that were killed have left of files is removed.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "ab") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            raise BlockingIOError(
+                f"Another process is at work in {folder}; wait for its end, or choose another folder."
+            ) from error
+        for partial in folder.rglob(".*.partial"):
+            partial.unlink(missing_ok=True)
+        yield
+
+
+def _lock(file: BinaryIO) -> None:
+    """The lock of an open file, which the operating system takes back when it is closed."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

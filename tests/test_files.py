@@ -1,0 +1,58 @@
+import subprocess
+import sys
+
+import pytest
+
+from skcmanp.files import locked, replacing
+
+
+def test_a_file_is_replaced_once_it_is_written(tmp_path):
+    path = tmp_path / "state"
+    path.write_text("old")
+    with replacing(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    path = tmp_path / "state"
+    path.write_text("old")
+
+    def interrupted():
+        with replacing(path) as partial:
+            partial.write_text("ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_files_are_the_processes_own(tmp_path):
+    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "a").read_text() == "one"
+
+
+def test_a_folder_is_kept_to_one_process_until_it_ends(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from skcmanp.files import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
+        "    print('in', flush=True); time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "in\n"
+        with pytest.raises(BlockingIOError, match="Another process is at work in"), locked(tmp_path):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    (tmp_path / ".state.1-ab.partial").write_text("left by the killed one")
+    with locked(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
