@@ -14,7 +14,8 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"images", "progress", "wrappers", "validation", "kernels", "state.softmax", "state.sums", "nn.config"},
+    {"images", "progress", "wrappers", "validation", "kernels", "products", "threads"},
+    {"state.softmax", "state.sums", "nn.config"},
     {"adaptation.base", "adaptation.first_rows", "state.summary"},
     {"adaptation.columns", "adaptation.ranks", "adaptation.rows", "adaptation.trend", "adaptation.waves"},
     {"adaptation.inducing", "adaptation.main_effects", "adaptation.missed", "adaptation.noise"},
@@ -35,10 +36,10 @@ LAYERS = [
     {"inspection"},
     {"state.context", "devices"},
     {"state", "shards"},
-    {"nn.attention", "nn.embedding"},
+    {"nn.attention", "nn.covariances", "nn.embedding"},
     {"nn.features", "nn.heads"},
     {"nn.conjugate"},
-    {"nn.cmab"},
+    {"nn.cmab", "nn.steps"},
     {"nn.model"},
     {"nn.calibration"},
     {"inference"},
