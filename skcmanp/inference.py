@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,17 +13,38 @@ from torch import Tensor
 
 from skcmanp.adaptation import Adaptation, Basis
 from skcmanp.nn.conjugate import Sums
-from skcmanp.nn.model import CMANP, Memory
+from skcmanp.nn.covariances import Covariances
+from skcmanp.nn.model import CMANP
+from skcmanp.nn.steps import Memory
 from skcmanp.state.context import ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
 from skcmanp.state.sums import RunningSums
+from skcmanp.threads import SMALL_ROWS, one_thread
 
 Array = NDArray[np.float64]
 
-# Rows in one call of the attention kernel: keys and values of more leave the cache.
-READ_ROWS = 1024
+# Rows that are predicted at once: what the network computes of more leaves the cache.
 QUERY_ROWS = 1024
+
+# Rows by which the memory's covariances are updated, until they are found anew: what each adds to the cost of a
+# prediction grows with those before. And how many rows are predicted from updated ones at most, for the same reason.
+UPDATED_ROWS = 96
+FEW_QUERIES = 32
+
+
+class _Rows(NamedTuple):
+    """Few rows that were read, as the conjugate memory sees them."""
+
+    features: Tensor  # times the roots of their weights, (1, n, F)
+    weight: Tensor  # their sum, (1,)
+
+
+class _Before(NamedTuple):
+    """What is known of a state from one before, and what was read since."""
+
+    covariances: Covariances
+    rows: tuple[_Rows, ...]
 
 
 class Network:
@@ -49,6 +71,8 @@ class Network:
         # does, and the estimator that holds it is not touched by predicting.
         self._memories: weakref.WeakKeyDictionary[ContextState, Memory] = weakref.WeakKeyDictionary()
         self._bases: weakref.WeakKeyDictionary[Adaptation, Basis] = weakref.WeakKeyDictionary()
+        self._rows: weakref.WeakKeyDictionary[Summary, _Rows] = weakref.WeakKeyDictionary()
+        self._before: weakref.WeakKeyDictionary[ContextState, _Before] = weakref.WeakKeyDictionary()
 
     def empty_summary(self, n_outputs: int) -> Summary:
         """The summary of no rows for `n_outputs` targets."""
@@ -78,6 +102,7 @@ class Network:
             self._bases[adaptation] = basis
         return basis
 
+    @torch.inference_mode()
     def read(self, x: Array, y: Array, adaptation: Adaptation, weight: Array | None = None) -> Summary:
         """Statistics of scaled rows, accumulated in float64.
 
@@ -91,33 +116,46 @@ class Network:
         """
         if not len(x):
             return self.empty_summary(y.shape[1])
-        blocks = (slice(start, start + READ_ROWS) for start in range(0, len(x), READ_ROWS))
-        basis = self.basis(adaptation)
-        parts = (self._read_block(x[rows], y[rows], basis, None if weight is None else weight[rows]) for rows in blocks)
-        return functools.reduce(Summary.combine, parts)
-
-    @torch.inference_mode()
-    def _read_block(self, x: Array, y: Array, basis: Basis | None, weight: Array | None) -> Summary:
         rows, targets = self._tensor(x).unsqueeze(0), self._tensor(y)  # (1, n, d), (n, t)
         targets = targets.unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
         log_weight = None if weight is None else torch.tensor(np.log(weight), device=self.device)
-        (m, s, o), sums = self._model.read(rows, targets, self._projection, basis, log_weight)
-        softmax = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
+        basis = self.basis(adaptation)
+        with one_thread(len(x) <= SMALL_ROWS):
+            blocks, sums, features = self._model.read(rows, targets, self._projection, basis, log_weight)
+        softmax = functools.reduce(
+            RunningSoftmax.combine,
+            (RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy()) for m, s, o in blocks),
+        )
         if sums is None:
             running = RunningSums.empty((len(targets), 0, self.config.dim_y))
         else:
             running = RunningSums.pack(_numpy(sums.a[0]), _numpy(sums.b), _numpy(sums.c), _numpy(sums.d))
-        return Summary(softmax, running, float(len(x) if weight is None else weight.sum()), len(x))
+        summary = Summary(softmax, running, float(len(x) if weight is None else weight.sum()), len(x))
+        if basis is not None and sums is not None and features is not None:
+            self._rows[summary] = _Rows(features, basis.read_weight(sums.a))
+        return summary
+
+    def follow(self, before: ContextState, after: ContextState, read: Summary) -> None:
+        """Note that `after` has read what `before` has, and the rows of `read`.
+
+        If they are few, predictions from `after` then cost little more than those from `before`.
+        """
+        rows, known = self._rows.get(read), self._before.get(before)
+        if rows is None or known is None:
+            return
+        since = (*known.rows, rows)
+        if known.covariances.n_rows + sum(some.features.shape[1] for some in since) <= UPDATED_ROWS:
+            self._before[after] = _Before(known.covariances, since)
 
     @torch.inference_mode()
     def predict(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and standard deviation of scaled rows, (m, d) -> (m, t), (m, t)."""
-        memory = self._memory(state)
+        memory = self._memory(state, exactly=len(x) > FEW_QUERIES)
         means, stds = [], []
         for start in range(0, len(x), QUERY_ROWS):
-            distribution = self._model.query(
-                self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory, self._count(state)
-            )
+            rows = self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0)
+            with one_thread(len(x) <= SMALL_ROWS):
+                distribution = self._model.query(rows, memory, self._count(state))
             means.append(_numpy(distribution.mean.transpose(0, 1).flatten(1)))  # (m, t)
             stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
         mean, std = np.concatenate(means), np.concatenate(stds)
@@ -127,7 +165,9 @@ class Network:
     @torch.inference_mode()
     def predict_joint(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and covariances of scaled rows, (m, d) -> (m, t), (t, m, m)."""
-        mean, covariance = self._model.joint(self._tensor(x).unsqueeze(0), self._memory(state), self._count(state))
+        mean, covariance = self._model.joint(
+            self._tensor(x).unsqueeze(0), self._memory(state, exactly=True), self._count(state)
+        )
         mean_of_rows, covariances = _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
         self._check_finite(mean_of_rows, covariances)
         return mean_of_rows, covariances
@@ -142,7 +182,7 @@ class Network:
     def serving(self, state: ContextState) -> tuple[CMANP, Memory, Tensor]:
         """The model, and what its `query` needs of a state beside rows, as ordinary tensors."""
         with torch.no_grad():
-            return self._model, self._remember(state), self._count(state)
+            return self._model, self._remember(state, exactly=True), self._count(state)
 
     @torch.inference_mode()
     def function_share(self, state: ContextState, x: Array) -> Array:
@@ -161,7 +201,7 @@ class Network:
                 "alone does not tell noise from what it does not know of the function; choose another, such as "
                 "'tabular'."
             )
-        memory, shares = self._memory(state), []
+        memory, shares = self._memory(state, exactly=len(x) > FEW_QUERIES), []
         assert memory.posterior is not None
         for start in range(0, len(x), QUERY_ROWS):
             parts = self._model.remembered(self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory)[1]
@@ -169,20 +209,30 @@ class Network:
             shares.append(_numpy(share.transpose(0, 1).flatten(1)))  # (m, t)
         return np.concatenate(shares)
 
-    def _memory(self, state: ContextState) -> Memory:
+    def _memory(self, state: ContextState, exactly: bool) -> Memory:
+        """What queries need of a state; with covariances that were found, not updated, if `exactly`."""
         memory = self._memories.get(state)
-        if memory is None:
-            memory = self._memories[state] = self._remember(state)
+        if memory is None or (exactly and memory.posterior is not None and memory.posterior.covariances.n_rows):
+            with one_thread():
+                memory = self._memories[state] = self._remember(state, exactly)
         return memory
 
-    def _remember(self, state: ContextState) -> Memory:
-        attended = self._tensor(state.summary.softmax.output()).to(self.dtype)
-        sums = None
-        if self.config.memory_features:
-            running = state.summary.sums
-            arrays = (running.matrix()[None], running.b, running.c, running.d)
-            sums = Sums(*(torch.tensor(array, device=self.device) for array in arrays))
-        return self._model.latents_memory(attended, self._count(state), sums, self.basis(state.adaptation))
+    def _remember(self, state: ContextState, exactly: bool) -> Memory:
+        attended, count = self._tensor(state.summary.softmax.output()).to(self.dtype), self._count(state)
+        if not self.config.memory_features:
+            return self._model.latents_memory(attended, count)
+        assert self._model.memory is not None
+        basis, running = self.basis(state.adaptation), state.summary.sums
+        known = None if exactly else self._before.get(state)
+        covariances = None if known is None else known.covariances
+        for rows in () if known is None else known.rows:
+            covariances = None if covariances is None else covariances.updated(*rows)
+        if covariances is None:
+            a = self._tensor(running.matrix()[None])
+            covariances = self._model.memory.decompose(a, count, basis)
+        self._before[state] = _Before(covariances, ())
+        moments = Sums(covariances.root[:, 0], *(self._tensor(array) for array in (running.b, running.c, running.d)))
+        return self._model.latents_memory(attended, count, moments, basis, covariances)
 
     def _count(self, state: ContextState) -> Tensor:
         return torch.full((len(state.summary.softmax.m),), state.weight, device=self.device, dtype=self.dtype)

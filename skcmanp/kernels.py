@@ -15,20 +15,48 @@ def _library(array: Any) -> Any:
 
 def matern52_of(distance: Any) -> Any:
     """The kernel at distances, of any shape."""
-    r = 5**0.5 * distance
-    return (1 + r + r * r / 3) * _library(r).exp(-r)
+    return _of_scaled(5**0.5 * distance)
 
 
 def matern52(a: Any, b: Any) -> Any:
     """The kernel between rows, (..., n, d) and (..., m, d) -> (..., n, m)."""
-    return matern52_and_slope(a, b)[0]
+    return _of_scaled(_scaled_distances(a, b))
 
 
 def matern52_and_slope(a: Any, b: Any) -> tuple[Any, Any]:
     """The same, and its derivative in the squared distance."""
-    library = _library(a)
-    squares = (a * a).sum(-1)[..., :, None] + (b * b).sum(-1)[..., None, :] - 2 * a @ b.swapaxes(-1, -2)
-    r = library.sqrt(5 * library.clip(squares, 0, None))
+    r = _scaled_distances(a, b)
+    library = _library(r)
     decay = library.exp(-r)
-    linear = decay * (1 + r)
-    return linear + r * r * decay / 3, -5 / 6 * linear
+    slope = r + 1
+    slope *= decay
+    r *= r
+    r *= decay
+    r /= 3
+    r += slope
+    slope *= -5 / 6
+    return r, slope
+
+
+def _scaled_distances(a: Any, b: Any) -> Any:
+    """Distances between rows, times the root of five, as one product of matrices."""
+    library = _library(a)
+    a, b = 5**0.5 * a, 5**0.5 * b
+    squares_a, squares_b = (a * a).sum(-1)[..., None], (b * b).sum(-1)[..., None]
+    left = library.concatenate([-2 * a, squares_a, library.ones_like(squares_a)], -1)
+    right = library.concatenate([b, library.ones_like(squares_b), squares_b], -1)
+    squares = left @ right.swapaxes(-1, -2)
+    library.clip(squares, 0, None, out=squares)
+    return library.sqrt(squares, out=squares)
+
+
+def _of_scaled(r: Any) -> Any:
+    """The kernel at distances times the root of five, which are overwritten."""
+    library = _library(r)
+    value = r / 3
+    value += 1
+    value *= r
+    value += 1
+    library.negative(r, out=r)
+    value *= library.exp(r, out=r)
+    return value

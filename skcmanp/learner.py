@@ -11,6 +11,7 @@ from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.checkpoints import Checkpoint, get_network
 from skcmanp.devices import DTYPES, resolve_device
 from skcmanp.frames import Kind
+from skcmanp.inference import Network
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.parallel import Reader
 from skcmanp.state.context import ContextState
@@ -68,13 +69,20 @@ class Learner:
         return reader.read_parallel(rows.X, rows.y, rows.weight, self.n_jobs, bool(self.verbose))
 
     @property
+    def _network(self) -> Network:
+        return get_network(self.checkpoint, resolve_device(self.device), DTYPES[self.dtype])
+
+    @property
     def adapts_to_rows(self) -> bool:
         """Whether the first rows fix anything that is not declared."""
         return self.adapt is True or (self.standardize and (self.x_bounds is None or self.y_bounds is None))
 
     def _read(self, state: ContextState, rows: Rows, first_rows: FirstRows | None = None) -> ContextState:
         """The state after reading rows, `first_rows` of the stream kept."""
-        return state.absorb(self.summary(state, rows), first_rows)
+        summary = self.summary(state, rows)
+        after = state.absorb(summary, first_rows)
+        self._network.follow(state, after, summary)
+        return after
 
     def _read_stream(self, first_rows: FirstRows, rest: Rows) -> ContextState:
         """The state of a stream, from its first row on."""
@@ -85,7 +93,7 @@ class Learner:
 
     def _adapted_to(self, rows: Rows) -> ContextState:
         """The state of no rows, with what these fix."""
-        network = get_network(self.checkpoint, resolve_device(self.device), DTYPES[self.dtype])
+        network = self._network
         adaptation = Adaptation.fit(
             rows.X,
             rows.y,

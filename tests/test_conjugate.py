@@ -104,7 +104,7 @@ def test_every_regression_is_what_it_would_be_alone(kernel):
         sums = memory.read(x, y, b)
         posterior = memory.posterior(sums, count, b)
         parts, (psi, _) = memory.parts(x_target, posterior, b), memory.features(x_target, b)
-    assert posterior.root.shape[1] == (1 if kernel == "matern52" else 4)
+    assert posterior.covariances.root.shape[1] == (1 if kernel == "matern52" else 4)
     shape, rate, evidence = 1 + memory.log_shape.exp().item(), memory.log_rate.exp().detach(), torch.empty(3, 4)
     for k in range(4):
         prior = torch.diag_embed(memory.log_tau[k].detach().exp().square())

@@ -1,4 +1,5 @@
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from conftest import make_model
 
 from skcmanp import inference
 from skcmanp.adaptation import Adaptation
+from skcmanp.checkpoints import get_network, resolve_checkpoint
 from skcmanp.inference import Network
+from skcmanp.nn import conjugate, model
 from skcmanp.state.context import ContextState
 
 PLAIN = Adaptation.fit(np.zeros((1, 2)), np.zeros((1, 1)), standardize=False)
@@ -46,7 +49,8 @@ def test_predictions_are_the_models(network, rows, memory_features):
 def test_blocks_of_rows_and_of_queries_do_not_show(network, rows, monkeypatch):
     x, y = rows
     expected = network.predict(read_state(network, x, y), x)
-    monkeypatch.setattr(inference, "READ_ROWS", 7)
+    monkeypatch.setattr(conjugate, "READ_ROWS", 5)
+    monkeypatch.setattr(model, "READ_ROWS", 7)
     monkeypatch.setattr(inference, "QUERY_ROWS", 11)
     for actual, value in zip(network.predict(read_state(network, x, y), x), expected, strict=True):
         np.testing.assert_allclose(actual, value, rtol=1e-11)
@@ -96,3 +100,62 @@ def test_weights_reach_the_statistics(network, rows):
     np.testing.assert_allclose(total.sums.a, weighted.sums.a, rtol=1e-10, atol=1e-12)
     assert (total.n_rows, total.weight) == (50, pytest.approx(weight.sum()))
     assert not np.allclose(weighted.softmax.output(), network.read(x, y, PLAIN).softmax.output())
+
+
+def adapted(n=300, d=3, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n + 60, d))
+    y = np.sin(2 * x[:, :1]) + 0.1 * rng.normal(size=(n + 60, 1))
+    network = get_network(resolve_checkpoint("tabular", d, 72), torch.device("cpu"), torch.float64)
+    adaptation = Adaptation.fit(x[:n], y[:n], how="fit", memory_features=72)
+    state = ContextState("net", "00", adaptation, network.empty_summary(1))
+    x, y = adaptation.scale_x(x), adaptation.scale_y(y)
+    return network, state.absorb(network.read(x[:n], y[:n], adaptation)), x[n:], y[n:]
+
+
+def follow(network, state, x, y, weight=None):
+    read = network.read(x, y, state.adaptation, weight)
+    after = state.absorb(read)
+    network.follow(state, after, read)
+    return after
+
+
+def as_found_anew(network, state, x):
+    return network.predict(replace(state), x)
+
+
+def test_what_is_known_of_a_state_is_updated_by_few_rows(monkeypatch):
+    """Predictions do not depend on the path to a state: on chunks, on predictions in between, and on how often."""
+    network, state, x, y = adapted()
+    decompositions = []
+    decompose = network._model.memory.decompose
+    monkeypatch.setattr(network._model.memory, "decompose", lambda *a: decompositions.append(1) or decompose(*a))
+    network.predict(state, x[:2])
+    weight = np.random.default_rng(2).uniform(0.1, 3.0, 60)
+    start, chunks = 0, [1, 1, 3, 1, 7, 1, 2]
+    for i, n in enumerate(chunks):
+        rows = slice(start, start + n)
+        state, start = follow(network, state, x[rows], y[rows], weight[rows]), start + n
+        if i % 2:
+            network.predict(state, x[-1:])
+    found = network.predict(state, x[-5:])
+    assert len(decompositions) == 1
+    for value, expected in zip(found, as_found_anew(network, state, x[-5:]), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-10)
+    assert len(decompositions) == 2
+
+
+def test_covariances_are_found_anew_at_intervals_and_for_many_queries(monkeypatch):
+    monkeypatch.setattr(inference, "UPDATED_ROWS", 10)
+    network, state, x, y = adapted()
+    decompositions = []
+    decompose = network._model.memory.decompose
+    monkeypatch.setattr(network._model.memory, "decompose", lambda *a: decompositions.append(1) or decompose(*a))
+    network.predict(state, x[:1])
+    for i in range(25):
+        state = follow(network, state, x[i : i + 1], y[i : i + 1])
+        network.predict(state, x[:1])
+    assert len(decompositions) == 3
+    network.predict(state, np.tile(x, (2, 1)))
+    network.predict(state, x[:1])
+    assert len(decompositions) == 4

@@ -83,14 +83,18 @@ class Basis:
         one = torch.ones(1, dtype=torch.float64, device=device)
         return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features, n_columns)
 
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N)."""
+    def features(self, x: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+        """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
+
+        Columns that are to stand `beside` them, (B, N, any), follow.
+        """
         x, unknown = self.columns(x), x[..., self.n_columns :].double().sum(-1)
         made, missed = zip(*(part(x) for part in self.parts), strict=True)
         batch = torch.broadcast_shapes(*(part.shape[:-2] for part in made))
         spare = self.n_features - sum(part.shape[-1] for part in made)  # where there is room for half a wave
         rows = made[0].shape[-2]
-        psi = torch.cat([*(p.expand(*batch, -1, -1) for p in made), made[0].new_zeros(*batch, rows, spare)], dim=-1)
+        made = (*made, made[0].new_zeros(*batch, rows, spare), *beside)
+        psi = torch.cat([part.expand(*batch, -1, -1) for part in made], dim=-1)
         return psi, psi.new_zeros(*batch, rows) + unknown + sum(missed)
 
     def columns(self, x: Tensor) -> Tensor:

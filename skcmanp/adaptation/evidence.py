@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import OptimizeResult, minimize
 
@@ -36,7 +36,7 @@ _LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
 _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
 _LOG_SLOPES, _LOG_SLOPE = (math.log(0.03), math.log(30.0)), math.log(PRIOR_SLOPE)
 _ITERATIONS = 50
-_TOLERANCE = 1e-6  # relative, of the objective: less than a hundredth of a nat an iteration
+_TOLERANCE = 1e-5  # relative, of the objective: about a hundredth of a nat an iteration
 
 # Scale of the half-normal prior of effects, relative to the process of all features.
 _EFFECT_SPREAD = 0.5
@@ -177,29 +177,36 @@ class _Problem:
         scaled = self.x / np.exp(parameters[:d])
         kernel, slope = matern52_and_slope(scaled, scaled)
         variances = np.r_[PRIOR_CONSTANT**2, self.effect_variances(parameters)]
-        covariance = kernel + (self.linear * variances) @ self.linear.T
-        covariance[np.diag_indices_from(covariance)] += math.exp(2 * parameters[d]) / self.weight
-        return cholesky(covariance, lower=True, overwrite_a=True, check_finite=False), slope, variances
+        kernel += (self.linear * variances) @ self.linear.T
+        kernel[np.diag_indices_from(kernel)] += math.exp(2 * parameters[d]) / self.weight
+        return cholesky(kernel.T, lower=True, overwrite_a=True, check_finite=False), slope, variances
 
     def evidence(self, parameters: Array) -> tuple[float, Array]:
         """Log-evidence, summed over targets, and its gradient."""
         d, n_targets = self.n_features, self.y.shape[1]
         factor, slope, variances = self._covariance(parameters)
-        precision = np.tril(dpotri(factor, lower=True)[0])
-        precision += np.tril(precision, -1).T
-        alpha = precision @ self.y  # (n, t)
+        alpha = cho_solve((factor, True), self.y, check_finite=False)  # (n, t)
         rate = 1 + 0.5 * (self.y * alpha).sum()
         value = -self.shape * math.log(rate) - n_targets * np.log(factor.diagonal()).sum()
 
-        # Twice the derivative of the evidence in the covariance.
-        outer = self.shape / rate * alpha @ alpha.T - n_targets * precision
+        # Twice the derivative of the evidence in the covariance is `weight alpha alpha^T - t precision`. It is never
+        # written down: of the precision there is the lower triangle alone, and of the other part two factors.
+        weight = self.shape / rate
+        precision = dpotri(factor, lower=True, overwrite_c=True)[0]
         scaled = self.x / np.exp(parameters[:d])
-        slope = -2 * outer * slope  # times d_ij^2 / ell^2: half the derivative in log ell
-        by_lengthscale = (np.square(scaled) * slope.sum(1)[:, None]).sum(0) - (scaled * (slope @ scaled)).sum(0)
-        by_noise = (outer.diagonal() * math.exp(2 * parameters[d]) / self.weight).sum()
+        columns = np.column_stack([np.ones(len(scaled)), scaled])
+        by_squares = weight * _times_outer(slope, alpha, columns) - n_targets * _times_symmetric(
+            slope * precision, columns
+        )
+        # Times d_ij^2 / ell^2: half the derivative in log ell.
+        by_lengthscale = 2 * ((scaled * by_squares[:, 1:]).sum(0) - (np.square(scaled) * by_squares[:, :1]).sum(0))
+        diagonal = weight * np.square(alpha).sum(1) - n_targets * precision.diagonal()
+        by_noise = (diagonal * math.exp(2 * parameters[d]) / self.weight).sum()
         gradient = [by_lengthscale, [by_noise]]
         if self.n_cosines:
-            by_variance = variances * (self.linear * (outer @ self.linear)).sum(0)  # twice that in the logarithm
+            told = weight * np.square(alpha.T @ self.linear).sum(0)
+            lost = n_targets * (self.linear * _times_symmetric(precision, self.linear)).sum(0)
+            by_variance = variances * (told - lost)  # twice that in the logarithm
             by_effect = by_variance[1:].reshape(d, -1)
             squares = np.square(math.exp(parameters[-1]) * np.arange(1, self.n_cosines + 1))
             by_smoothness = -6 * squares / (1 + squares)  # derivatives of the logarithms, but for the sum
@@ -237,6 +244,17 @@ class _Problem:
         log_slope = GRID * np.round(found.x / GRID)
         left = solve(log_slope)[-1]
         return np.exp(log_slope), np.sqrt((1 + 0.5 * left) / (1 + 0.5 * len(self.y)))
+
+
+def _times_outer(a: Array, alpha: Array, columns: Array) -> Array:
+    """The elementwise product of a matrix with alpha alpha^T, times columns, (n, n), (n, t) and (n, k) -> (n, k)."""
+    weighted = (alpha[:, :, None] * columns[:, None]).reshape(len(a), -1)
+    return ((a @ weighted).reshape(len(a), -1, columns.shape[1]) * alpha[:, :, None]).sum(1)
+
+
+def _times_symmetric(lower: Array, columns: Array) -> Array:
+    """A symmetric matrix, of which there is the lower triangle, times columns, (n, n) and (n, k) -> (n, k)."""
+    return lower @ columns + lower.T @ columns - lower.diagonal()[:, None] * columns
 
 
 def _minimise(objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list) -> OptimizeResult:

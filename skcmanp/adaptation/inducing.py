@@ -18,11 +18,15 @@ from torch import Tensor
 from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.rows import place_uniform, places
 from skcmanp.kernels import matern52
+from skcmanp.products import times_lower
 
 # A row whose value the inducing points leave less variance than this adds nothing but rounding errors.
 MIN_RESIDUAL = 1e-5
 
 _JITTER = 1e-8
+
+# Rows whose kernels are computed at once: those of more leave the cache between one operation and the next.
+_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +54,26 @@ class InducingPoints(Part):
         return self.points.shape[-2]
 
     @functools.cached_property
-    def _root(self) -> Tensor:
-        """Cholesky factor of the covariance at the inducing points, (..., p, p)."""
-        jitter = _JITTER * torch.eye(self.n_features, dtype=torch.float64, device=self.points.device)
-        return torch.linalg.cholesky(matern52(self.points, self.points) + jitter)
+    def _whitening(self) -> Tensor:
+        """Lower triangle that turns kernels at the inducing points into features, (..., p, p)."""
+        identity = torch.eye(self.n_features, dtype=torch.float64, device=self.points.device)
+        root = torch.linalg.cholesky(matern52(self.points, self.points) + _JITTER * identity)
+        inverse = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=False)
+        return (self.variance[..., None, None].sqrt() * inverse).contiguous()
 
     def _values(self, x: Tensor) -> Tensor:
         """The process's whitened values at the inducing points, as far as they tell of those at x, (..., N, p)."""
-        return torch.linalg.solve_triangular(self._root, matern52(self.points, x), upper=False).mT
+        blocks = [times_lower(matern52(rows, self.points), self._whitening) for rows in x.split(_BLOCK_ROWS, dim=-2)]
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
-        values, variance = self._values(x.double()), self.variance.unsqueeze(-1)
-        missed = variance * (1 - values.square().sum(-1)).clamp(min=0.0)
-        return variance.unsqueeze(-1).sqrt() * values, missed
+        values = self._values(x.double())
+        return values, (self.variance.unsqueeze(-1) - values.square().sum(-1)).clamp(min=0.0)
 
     def missed_covariance(self, x: Tensor) -> Tensor | float:
         """Covariance between rows of what the features miss, (..., N, d) -> (..., N, N)."""
         values = self._values(x.double())
-        return self.variance[..., None, None] * (matern52(x.double(), x.double()) - values @ values.mT)
+        return self.variance[..., None, None] * matern52(x.double(), x.double()) - values @ values.mT
 
 
 def choose_points(x: Array, n_points: int, standard: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import blas, cholesky, solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 
 from skcmanp.adaptation.base import Array
@@ -185,11 +185,17 @@ class _Projection(NamedTuple):
 def _project(points: Array, x: Array, linear: Array | None = None, local: float = 1.0) -> _Projection:
     linear = np.zeros((0, len(x))) if linear is None else linear
     covariance, slope_within = matern52_and_slope(points, points)
-    root = cholesky(covariance + _JITTER * np.eye(len(points)), lower=True)
-    kernel, slope = matern52_and_slope(points, x)
-    v = math.sqrt(local) * solve_triangular(root, kernel, lower=True)
+    covariance[np.diag_indices_from(covariance)] += _JITTER
+    root = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
+    kernel, slope = matern52_and_slope(x, points)  # arrays (p, n) are stored column by column, as LAPACK wants them
+    v = math.sqrt(local) * _solve_lower(root, kernel.T)
     missed = np.maximum(local - np.square(v).sum(0), 0.0)
-    return _Projection(root, v, missed, slope, slope_within, linear, local)
+    return _Projection(root, v, missed, slope.T, slope_within, linear, local)
+
+
+def _solve_lower(lower: Array, b: Array, transposed: bool = False) -> Array:
+    """The inverse of a lower triangle, or of its transpose, times columns."""
+    return solve_triangular(lower, b, trans=int(transposed), lower=True, check_finite=False)
 
 
 class _Fit(NamedTuple):
@@ -228,10 +234,10 @@ class _Fit(NamedTuple):
         n_targets = self.beta.shape[1]
         by_missed = _POWER * self.by_diagonal() - 0.5 * n_targets * (1 - _POWER) / self.d
         half = 0.5 * self.precision * (v @ self.beta) @ self.beta.T
-        half -= 0.5 * n_targets * solve_triangular(self.factor, self.c, lower=True, trans=1)[: len(v)] / self.d
+        half -= 0.5 * n_targets * _solve_lower(self.factor, self.c, transposed=True)[: len(v)] / self.d
         half -= v * by_missed  # half the derivative in v, (p, n)
-        half = solve_triangular(root, half, lower=True, trans=1)
-        by_covariance = -solve_triangular(root, v @ half.T, lower=True, trans=1)  # (p, p)
+        half = _solve_lower(root, half, transposed=True)
+        by_covariance = -_solve_lower(root, v @ half.T, transposed=True)  # (p, p)
         half *= math.sqrt(local)  # half the derivative in k(points, x)
         across = 4 * half * slope
         within = 2 * (by_covariance + by_covariance.T) * slope_within
@@ -239,10 +245,12 @@ class _Fit(NamedTuple):
 
 
 def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
-    v, missed = np.vstack([projection.v, projection.linear]), projection.missed
+    v, missed = np.hstack([projection.v.T, projection.linear.T]).T, projection.missed
     d = noise + _POWER * missed
-    factor = cholesky(np.eye(len(v)) + (v / d) @ v.T, lower=True)
-    c = solve_triangular(factor, v, lower=True)
+    information = blas.dsyrk(1.0, v / np.sqrt(d), lower=True)
+    information[np.diag_indices_from(information)] += 1
+    factor = cholesky(information, lower=True, overwrite_a=True, check_finite=False)
+    c = _solve_lower(factor, v)
     scaled, relative = y / d[:, None], c / d
     beta = scaled - relative.T @ (c @ scaled)
     shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * float((y * beta).sum())

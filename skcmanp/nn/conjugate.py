@@ -8,6 +8,7 @@ plain sums over rows, so they are as additive as the attention's.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from skcmanp.adaptation import Basis
+from skcmanp.nn.covariances import Covariances
 from skcmanp.nn.features import LearnedFeatures
+from skcmanp.products import gram
 
 # The signal-to-noise ratio may be this many times what was fitted to the first rows. Where features cannot follow a
 # function, ever more rows would make ever larger weights likely, which are right between the rows and wild beyond them.
@@ -24,6 +27,9 @@ MAX_GROWTH = 4.0
 # Local standard deviations, and those of the noise with what is missed, are told relative to the mixture's, or the
 # noise's, within a factor of exp of this.
 _LOG_LOCAL = 3.0
+
+# Rows whose features are made at once: those of more leave the cache.
+READ_ROWS = 256
 
 
 class Sums(NamedTuple):
@@ -36,15 +42,11 @@ class Sums(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """The K regressions given a context, and how likely each is.
-
-    G is 1 if they share the root, and K if not.
-    """
+    """The K regressions given a context, and how likely each is."""
 
     coefficients: Tensor  # posterior mean of the weights, (B, K, F, dy)
     squares: Tensor  # the same of a regression on y^2, mean of all K, (B, F, dy)
-    root: Tensor  # R, and
-    shrinkage: Tensor  # s: the weights have covariance noise * R diag(s) R^T, (B, G, F, F) and (B, K or 1, F)
+    covariances: Covariances  # of the weights, relative to the noise
     noise: Tensor  # expected noise variance, (B, K, dy)
     probability: Tensor  # of each regression, (B, K, dy)
 
@@ -53,7 +55,7 @@ class Parts(NamedTuple):
     """What each of the K regressions says of rows."""
 
     means: Tensor  # (B, K, M, dy)
-    white: Tensor  # W: their signals' covariances are noise W diag(s) W^T, (B, G, M, F)
+    white: Tensor  # features in the basis of the covariances' root, (B, G, M, F)
     signal: Tensor  # their variances, relative to the noise's, (B, K, M)
     noise: Tensor  # variance of the noise relative to its mean, (B or 1, M, 1)
     missed: Tensor  # variance of what the features miss, (B or 1, M, dy or 1)
@@ -105,13 +107,16 @@ class ConjugateMemory(nn.Module):
         self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
         self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
-    def features(self, x: Tensor, basis: Basis | None) -> tuple[Tensor, Tensor]:
-        """psi(x), and the variance that it misses of a process of variance one, (B, N, d) -> (B, N, F), (B, N)."""
+    def features(self, x: Tensor, basis: Basis | None, beside: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+        """psi(x), and the variance that it misses of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
+
+        Columns that are to stand `beside` the features follow them.
+        """
         if self.embed is not None:
             psi = self.embed(x.to(self.log_tau.dtype)).double()
-            return psi, torch.zeros_like(psi[..., 0])
+            return torch.cat([psi, *beside], dim=-1), torch.zeros_like(psi[..., 0])
         assert basis is not None
-        return basis.features(x)
+        return basis.features(x, beside)
 
     def read(self, x: Tensor, y: Tensor, basis: Basis | None, log_weight: Tensor | None = None) -> Sums:
         """Sums of some rows, which all count alike, wherever noise is large or small.
@@ -129,14 +134,45 @@ class ConjugateMemory(nn.Module):
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        (psi, missed), y = self.features(x, basis), y.double()
-        weight = (torch.ones_like(missed) if basis is None else basis.weight(missed)).unsqueeze(-1)  # (B or 1, N, 1)
-        if log_weight is not None:
-            weight = weight * log_weight.double().exp().unsqueeze(-1)
-        weighted = weight * psi
-        return Sums(weighted.mT @ psi, weighted.mT @ y, (weight * y.square()).sum(1), weighted.mT @ y.square())
+        return self.add_up(self.blocks(x, y, basis, log_weight), y)
 
-    def posterior(self, sums: Sums, count: Tensor, basis: Basis | None) -> Posterior:
+    def blocks(self, x: Tensor, y: Tensor, basis: Basis | None, log_weight: Tensor | None = None) -> Iterator[Tensor]:
+        """Rows as `add_up` takes them, in blocks; arguments are those of `read`.
+
+        Features, targets and their squares are side by side, times the roots of
+        the weights, (B, n, F + 2 t). Batch entries that share the features are
+        one, with t targets.
+        """
+        y = _beside(y.double(), len(x))
+        for start in range(0, max(x.shape[1], 1), READ_ROWS):
+            rows = slice(start, start + READ_ROWS)
+            block, missed = self.features(x[:, rows], basis, (y[:, rows], y[:, rows].square()))
+            weight = torch.ones_like(missed) if basis is None else basis.weight(missed)
+            if log_weight is not None:
+                weight = weight * log_weight[rows].double().exp()
+            yield block * weight.sqrt().unsqueeze(-1)
+
+    def add_up(self, blocks: Iterable[Tensor], y: Tensor) -> Sums:
+        """Sums of the rows of `blocks`, whose targets are y, (B, N, dy)."""
+        moments, n_features = gram(blocks), self.log_tau.shape[-1]
+        n_targets = (moments.shape[-1] - n_features) // 2
+        a, b, d = moments[:, :n_features].split([n_features, n_targets, n_targets], dim=-1)
+        c = moments.diagonal(dim1=1, dim2=2)[:, n_features : n_features + n_targets]
+        if len(moments) < len(y):
+            b, d = (t[0].unflatten(-1, (len(y), -1)).transpose(0, 1) for t in (b, d))  # (B, F, dy)
+        return Sums(a, b, c.reshape(len(y), -1), d)
+
+    def decompose(self, a: Tensor, count: Tensor, basis: Basis | None) -> Covariances:
+        """What `posterior` needs of the features alone, and of the number of rows."""
+        if basis is not None:
+            count = basis.read_weight(a)  # without what was taken off rows that the features miss
+        shares = self.embed is None  # the priors of adaptations' features are multiples of one
+        make = Covariances.of_shared_features if shares else Covariances.of_separate_priors
+        return make(a, self.log_tau.double(), count.double())
+
+    def posterior(
+        self, sums: Sums, count: Tensor, basis: Basis | None, covariances: Covariances | None = None
+    ) -> Posterior:
         """The regressions given a context.
 
         Parameters
@@ -147,65 +183,52 @@ class ConjugateMemory(nn.Module):
             Sum of the row weights.
         basis : Basis, optional
             Of an adaptation.
+        covariances : Covariances, optional
+            If these are known already; ``sums.a`` is not looked at then.
         """
-        if basis is not None:
-            count = basis.read_weight(sums.a)  # without what was taken off rows that the features miss
-        root, shrinkage, log_determinant = self._covariances(sums.a)
+        known = covariances
+        if known is None:
+            assert sums.a is not None
+            known = self.decompose(sums.a, count, basis)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
-        white = torch.einsum("bkfg,bkfn->bkgn", root, moments)  # (B, G, F, 2 dy)
-        shrunk = shrinkage.unsqueeze(-1) * white  # (B, K, F, 2 dy)
-        coefficients, squares = torch.einsum("bkfg,bkgn->bkfn", root, shrunk).chunk(2, dim=-1)
-        explained = (white * shrunk).chunk(2, dim=-1)[0].sum(-2)
+        white = known.root.mT @ moments  # (B, G, F, 2 dy)
+        shrunk = known.times(white)  # (B, K, F, 2 dy)
+        explained, _ = (white * shrunk).sum(-2).chunk(2, dim=-1)  # (B, K, dy)
         unexplained = (sums.c.unsqueeze(1) - explained).clamp(min=0.0)  # (B, K, dy)
 
         prior_shape, prior_rate = 1 + self.log_shape.double().exp(), self.log_rate.double().exp().view(1, -1, 1)
-        shape = prior_shape + 0.5 * count.double().view(-1, 1, 1)  # (B, 1, 1)
+        shape = prior_shape + 0.5 * known.weight.view(-1, 1, 1)  # (B, 1, 1)
         rate = prior_rate + 0.5 * unexplained  # (B, K, dy)
-        evidence = prior_shape * prior_rate.log() - shape * rate.log() - 0.5 * log_determinant
+        evidence = prior_shape * prior_rate.log() - shape * rate.log() - 0.5 * known.log_determinant
         if basis is not None:
             log_ratio = self.log_tau.mean(1).double()  # (K,)
             largest = (MAX_GROWTH * basis.ratio.double()).log().unsqueeze(-1)  # (B or 1, 1)
             largest = torch.maximum(largest, log_ratio.min())
             evidence = evidence.masked_fill((log_ratio > largest).unsqueeze(-1), -math.inf)
         probability = evidence.softmax(1)
+        coefficients, squares = known.combinations(shrunk).chunk(2, dim=-1)  # (B, K, F, dy)
         mean_squares = (probability.unsqueeze(2) * squares).sum(1)
-        return Posterior(coefficients, mean_squares, root, shrinkage, rate / (shape - 1), probability)
+        return Posterior(coefficients, mean_squares, known, rate / (shape - 1), probability)
 
-    def _covariances(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Root and shrinkage of a `Posterior`, and log-determinants of 1 + tau a tau, (B, K, 1).
+    def parts(self, x: Tensor, posterior: Posterior, basis: Basis | None, dtype: torch.dtype = torch.float64) -> Parts:
+        """What each regression says of rows, (B or 1, M, dx).
 
-        The priors of adaptations' features are multiples of one, and one
-        eigendecomposition serves all regressions. Its gradient does not exist
-        where eigenvalues coincide, so learned ones have a factor each.
+        `dtype` is that of the products that variances need, which are most of
+        the work. In float32 they are known to a millionth of the noise's
+        variance and of their own.
         """
-        log_tau = self.log_tau.double()
-        if self.embed is None:
-            log_common = log_tau.mean(0)
-            inverse_ratio = (-2 * (log_tau - log_common).mean(1, keepdim=True)).exp()  # (K, 1)
-            tau = log_common.exp().unsqueeze(-1)
-            eigenvalues, vectors = torch.linalg.eigh(tau * a * tau.mT)
-            precision = inverse_ratio + eigenvalues.clamp(min=0.0).unsqueeze(1)  # (B, K, F)
-            log_determinant = (precision / inverse_ratio).log().sum(-1, keepdim=True)
-            return (tau * vectors).unsqueeze(1), 1 / precision, log_determinant
-        tau = log_tau.exp()
-        cholesky = _cholesky_of_one_plus(tau.unsqueeze(-1) * a.unsqueeze(1) * tau.unsqueeze(-2))  # (B, K, F, F)
-        log_determinant = 2 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
-        root = torch.linalg.solve_triangular(cholesky, torch.diag_embed(tau), upper=False).mT
-        return root, torch.ones_like(root[:, :1, 0]), log_determinant
-
-    def parts(self, x: Tensor, posterior: Posterior, basis: Basis | None) -> Parts:
-        """What each regression says of rows, (B or 1, M, dx)."""
         features, missed = self.features(x, basis)
         noise, missed = torch.ones_like(missed).unsqueeze(-1), missed.unsqueeze(-1)
         if basis is not None:
             noise = basis.noise(x).unsqueeze(-1)
             missed = _of_targets(basis.scale, posterior).square() * missed
-        psi = features.unsqueeze(1)  # (B, 1, M, F)
-        means = torch.einsum("bkmf,bkfd->bkmd", psi, posterior.coefficients)
-        white = torch.einsum("bkmf,bkfg->bkmg", psi, posterior.root)
-        signal = torch.einsum("bkmf,bkf->bkm", white.square(), posterior.shrinkage)
-        squares = torch.einsum("bmf,bfd->bmd", features, posterior.squares)
-        return Parts(means, white, signal, noise, missed, squares)
+        n_regressions, _, dim_y = posterior.coefficients.shape[1:]
+        weights = torch.cat([posterior.coefficients.transpose(1, 2).flatten(2), posterior.squares], dim=-1)
+        told = features @ weights  # (B, M, (K + 1) dy)
+        means = told[..., :-dim_y].unflatten(-1, (n_regressions, dim_y)).transpose(1, 2)  # (B, K, M, dy)
+        white = features.to(dtype).unsqueeze(1) @ posterior.covariances.root.to(dtype)
+        signal = posterior.covariances.variances(white).double()
+        return Parts(means, white, signal, noise, missed, told[..., -dim_y:])
 
     def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
@@ -267,11 +290,16 @@ class ConjugateMemory(nn.Module):
         # One by one: K matrices of all pairs of rows would be large.
         for k in range(means.shape[1]):
             white = parts.white[:, k % parts.white.shape[1]]
-            shrinkage = posterior.shrinkage[:, k % posterior.shrinkage.shape[1]].unsqueeze(1)
+            shrinkage = posterior.covariances.shrinkage[:, k % posterior.covariances.shrinkage.shape[1]].unsqueeze(1)
             total = total + weight[:, k] * ((shrinkage * white) @ white.mT).unsqueeze(1)
         variance = self.mixture(parts, posterior)[0].variance.mT  # (B, dy, M)
         total.diagonal(dim1=2, dim2=3).copy_(variance)
         return total
+
+
+def _beside(y: Tensor, n_batch: int) -> Tensor:
+    """Targets of all batch entries side by side, if these are more than `n_batch`, (B, N, dy) -> (1, N, B dy)."""
+    return y.transpose(0, 1).flatten(1).unsqueeze(0) if n_batch < len(y) else y
 
 
 def _of_targets(scale: Tensor, posterior: Posterior) -> Tensor:
@@ -281,23 +309,3 @@ def _of_targets(scale: Tensor, posterior: Posterior) -> Tensor:
         return scale.view(1, 1, 1)
     scale = scale.view(-1, 1, dim_y)
     return scale.repeat_interleave(n_batch // len(scale), dim=0)
-
-
-def _cholesky_of_one_plus(a: Tensor) -> Tensor:
-    """Factor of 1 + a for a positive semidefinite up to rounding, (..., F, F); NaN for others.
-
-    In exact arithmetic no jitter is needed. Rounding errors are relative to the
-    size of a, and so is the jitter, which grows in the rare cases that the
-    first is too small, as after subtractions.
-    """
-    n_features = a.shape[-1]
-    identity = torch.eye(n_features, dtype=a.dtype, device=a.device)
-    size = a.diagonal(dim1=-2, dim2=-1).abs().amax(-1)[..., None, None]
-    relative = 4 * n_features * torch.finfo(a.dtype).eps
-    while True:
-        factor, failed = torch.linalg.cholesky_ex(a + (1 + relative * size) * identity)
-        if not failed.any():
-            return factor
-        if relative > 1:
-            return factor.masked_fill((failed > 0)[..., None, None], math.nan)
-        relative *= 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,54 +12,24 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from skcmanp.adaptation import Basis
-from skcmanp.nn.attention import (
-    KeyValue,
-    Statistics,
-    merge_heads,
-    read_statistics,
-    split_heads,
-)
+from skcmanp.nn.attention import merge_heads, read_statistics, split_heads
 from skcmanp.nn.cmab import CMAB, Decoder
 from skcmanp.nn.config import CMANPConfig
-from skcmanp.nn.conjugate import ConjugateMemory, Parts, Posterior, Sums
+from skcmanp.nn.conjugate import ConjugateMemory, Parts, Sums
+from skcmanp.nn.covariances import Covariances
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
 from skcmanp.nn.features import LearnedFeatures
 from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
+from skcmanp.nn.steps import Memory, Prediction, RowProjection, RowStatistics
 
 # What the memory says counts as no more than this, so that its squares are finite in float32.
 LARGEST_HINT = 1e9
 
+# Rows in one call of the attention kernel: keys and values of more leave the cache.
+READ_ROWS = 1024
 
-class RowProjection(NamedTuple):
-    """What reading rows needs of all blocks together: one projection, fixed queries."""
-
-    weight: Tensor  # (2 * n_blocks * D, D): the keys of all blocks, then the values
-    bias: Tensor  # (2 * n_blocks * D,)
-    queries: Tensor  # (n_blocks * H, L_B, E)
-
-
-class RowStatistics(NamedTuple):
-    """All that is kept of a chunk of rows."""
-
-    softmax: Statistics
-    sums: Sums | None  # of the conjugate memory
-
-
-class Memory(NamedTuple):
-    """All that queries need of a context."""
-
-    keys_values: list[KeyValue]  # of every block's latents, for its decoder
-    coefficients: Tensor | None  # of the linear readout, (B, F, dy)
-    posterior: Posterior | None  # of the conjugate memory
-    basis: Basis | None  # of its features, if an adaptation makes them
-
-
-class Prediction(NamedTuple):
-    """What is found out about rows that are queried."""
-
-    marginals: Normal  # (B, M, dy)
-    h: Tensor  # their encodings, (B, M, D)
-    parts: Parts | None  # of the conjugate memory
+# Up to so many rows it costs less to update the memory's posterior by them than to find it anew.
+FEW_ROWS = 32
 
 
 def _rebuild(config: CMANPConfig, weights: dict[str, Tensor], training: bool) -> CMANP:
@@ -233,12 +203,20 @@ class CMANP(nn.Module):
         log_weight : Tensor (N,), optional
             Logarithm of the row weights.
         """
-        k, v = self.rows_keys_values(x if basis is None else basis.columns(x), y, projection)
-        queries = projection.queries.expand(len(k), -1, -1, -1)
-        softmax = read_statistics(queries, k, v, log_weight)
+        known = x if basis is None else basis.columns(x)  # (B or 1, N, d)
+        queries = projection.queries.expand(len(y), -1, -1, -1)
+        softmax = []
+        for start in range(0, x.shape[1], READ_ROWS):
+            rows = slice(start, start + READ_ROWS)
+            k, v = self.rows_keys_values(known[:, rows], y[:, rows], projection)
+            softmax.append(read_statistics(queries, k, v, None if log_weight is None else log_weight[rows]))
         if self.memory is None:
-            return RowStatistics(softmax, None)
-        return RowStatistics(softmax, self.memory.read(self.memory_x(x), y, basis, log_weight))
+            return RowStatistics(softmax, None, None)
+        blocks = self.memory.blocks(self.memory_x(x), y, basis, log_weight)
+        if x.shape[1] > FEW_ROWS:
+            return RowStatistics(softmax, self.memory.add_up(blocks, y), None)
+        few = list(blocks)
+        return RowStatistics(softmax, self.memory.add_up(few, y), few[0][..., : self.config.memory_features])
 
     def attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
         """Attention output of all blocks over rows, with autograd, (B, H, L_B, E)."""
@@ -258,7 +236,12 @@ class CMANP(nn.Module):
         return self.embed_count(torch.stack([count.log1p() / 4, (1 + count).rsqrt()], dim=-1)).unsqueeze(1)
 
     def latents_memory(
-        self, attended: Tensor, count: Tensor, sums: Sums | None = None, basis: Basis | None = None
+        self,
+        attended: Tensor,
+        count: Tensor,
+        sums: Sums | None = None,
+        basis: Basis | None = None,
+        covariances: Covariances | None = None,
     ) -> Memory:
         """The latents of all blocks and the memory's posterior, as queries need them.
 
@@ -268,9 +251,8 @@ class CMANP(nn.Module):
             Attention output over the rows, heads of all blocks.
         count : Tensor (B,)
             Sum of the row weights.
-        sums : Sums, optional
-        basis : Basis, optional
-            Of an adaptation.
+        sums, basis, covariances : optional
+            As `ConjugateMemory.posterior` takes them.
         """
         per_block = attended.unflatten(1, (self.config.n_blocks, -1))  # (B, blocks, heads, L_B, E)
         latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
@@ -280,7 +262,7 @@ class CMANP(nn.Module):
             keys_values.append(decoder.cross.keys_values(latents))
         posterior = None
         if self.memory is not None and sums is not None:
-            posterior = self.memory.posterior(sums, count, basis)
+            posterior = self.memory.posterior(sums, count, basis, covariances)
         return Memory(
             keys_values,
             coefficients=None if self.readout is None else self.readout(latents),
@@ -296,21 +278,32 @@ class CMANP(nn.Module):
         `hints` are what the conjugate memory says of them, see `remembered`, if
         that is known already, (B, M, n_hints).
         """
-        return self._predict(x, memory, count, hints).marginals
+        dtype = torch.float64 if self.input_latents.dtype == torch.float64 else torch.float32
+        return self._predict(x, memory, count, hints, dtype).marginals
 
-    def remembered(self, x: Tensor, memory: Memory) -> tuple[Tensor, Parts]:
-        """What the conjugate memory says of the targets of rows: hints (B, M, n_hints), and all of it."""
+    def remembered(self, x: Tensor, memory: Memory, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Parts]:
+        """What the conjugate memory says of the targets of rows: hints (B, M, n_hints), and all of it.
+
+        `dtype` is that of products, see `ConjugateMemory.parts`.
+        """
         assert self.memory is not None
         assert memory.posterior is not None
-        parts = self.memory.parts(self.memory_x(x), memory.posterior, memory.basis)
+        parts = self.memory.parts(self.memory_x(x), memory.posterior, memory.basis, dtype)
         return self.memory.mixture(parts, memory.posterior)[1], parts
 
-    def _predict(self, x: Tensor, memory: Memory, count: Tensor, hints: Tensor | None = None) -> Prediction:
+    def _predict(
+        self,
+        x: Tensor,
+        memory: Memory,
+        count: Tensor,
+        hints: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Prediction:
         known = x if memory.basis is None else memory.basis.columns(x)  # (B or 1, M, d)
         features = self.features(self.bound_x(known)).expand(len(count), -1, -1)  # (B, M, F)
         inputs, start, parts = features, None, None
         if hints is None and memory.posterior is not None:
-            hints, parts = self.remembered(x, memory)
+            hints, parts = self.remembered(x, memory, dtype)
         if hints is not None:
             mean, log_std, others = hints.tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
             start = Normal(mean, log_std.exp(), validate_args=False)  # in the dtype of what is said

@@ -18,9 +18,9 @@ _SLACK = 1e-6
 
 
 @functools.lru_cache(maxsize=8)
-def _lower_triangle(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of a lower triangle; making them anew would be a quarter of a one-row update."""
-    return np.tril_indices(n)
+def _lower_triangle(n: int) -> NDArray[np.intp]:
+    """Where the lower triangle is among the entries; making that anew would be a quarter of a one-row update."""
+    return np.ravel_multi_index(np.tril_indices(n), (n, n))
 
 
 @functools.lru_cache(maxsize=8)
@@ -56,13 +56,13 @@ class RunningSums:
     @classmethod
     def pack(cls, a: Array, b: Array, c: Array, d: Array) -> RunningSums:
         """From a whole matrix `a`, (F, F)."""
-        return cls(a[_lower_triangle(len(a))], b, c, d)
+        return cls(a.ravel().take(_lower_triangle(len(a))), b, c, d)
 
     def matrix(self) -> Array:
         """The whole of a, (F, F)."""
         n_features = self.b.shape[1]
         lower = np.zeros((n_features, n_features))
-        lower[_lower_triangle(n_features)] = self.a
+        lower.ravel()[_lower_triangle(n_features)] = self.a
         return lower + np.tril(lower, -1).T
 
     def combine(self, other: RunningSums) -> RunningSums:

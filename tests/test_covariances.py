@@ -1,0 +1,63 @@
+"""Covariances that are updated by rows are those that are found of all rows."""
+
+import pytest
+import torch
+
+from skcmanp.nn.covariances import Covariances
+
+F, K = 12, 3
+LOG_TAU = torch.linspace(-0.5, 2.0, K).double().unsqueeze(1).expand(K, F)
+
+
+def features(n, seed=0):
+    return torch.randn(1, n, F, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def found(rows):
+    return Covariances.of_shared_features(rows.mT @ rows, LOG_TAU, torch.tensor([float(rows.shape[1])]).double())
+
+
+def dense(covariances):
+    """Of all regressions, (K, F, F)."""
+    identity = torch.eye(F).double().view(1, 1, F, F)
+    return covariances.combinations(covariances.times(covariances.root.mT @ identity))[0]
+
+
+@pytest.mark.parametrize("chunks", [(1,), (1, 1, 1), (5, 1, 4), (20,)])
+def test_updated_covariances_are_those_of_all_rows(chunks):
+    rows = features(40)
+    updated, expected = found(rows), found(torch.cat([rows, *(features(n, 1 + n) for n in chunks)], dim=1))
+    for n in chunks:
+        updated = updated.updated(features(n, 1 + n), torch.tensor([float(n)]))
+    assert updated.n_rows == sum(chunks)
+    torch.testing.assert_close(dense(updated), dense(expected), rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(updated.log_determinant, expected.log_determinant, rtol=1e-12, atol=0)
+    assert torch.equal(updated.weight, expected.weight)
+    target = features(7, 99).unsqueeze(1)
+    variances, others = (each.variances(target @ each.root) for each in (updated, expected))
+    torch.testing.assert_close(variances, others, rtol=1e-10, atol=1e-14)
+
+
+def test_covariances_are_inverses():
+    rows = features(40)
+    precision = (rows.mT @ rows) + torch.diag_embed((-2 * LOG_TAU).exp())  # (K, F, F)
+    torch.testing.assert_close(dense(found(rows)), torch.linalg.inv(precision))
+    determinant = torch.linalg.slogdet(precision).logabsdet + 2 * LOG_TAU.sum(1)
+    torch.testing.assert_close(found(rows).log_determinant[0, :, 0], determinant)
+
+
+def test_priors_of_any_kind_have_the_same_covariances_where_they_are_alike():
+    rows = features(40)
+    separate = Covariances.of_separate_priors(rows.mT @ rows, LOG_TAU, torch.ones(1))
+    covariance = separate.root @ separate.root.mT  # shrinkage is one
+    torch.testing.assert_close(covariance[0], dense(found(rows)))
+    torch.testing.assert_close(separate.log_determinant, found(rows).log_determinant)
+    target = features(7, 99).unsqueeze(1)
+    shared = found(rows)
+    torch.testing.assert_close(separate.variances(target @ separate.root), shared.variances(target @ shared.root))
+
+
+def test_a_row_that_tells_too_much_is_left_to_a_decomposition():
+    few = found(features(2))
+    assert few.updated(1e3 * features(1, 5), torch.ones(1)) is None
+    assert few.updated(1e-3 * features(1, 5), torch.ones(1)) is not None
