@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +23,18 @@ from skcmanp.state.sums import RunningSums
 
 __all__ = ["TRUSTED_TYPES", "predictor_module"]
 
-_STATE = (Checkpoint, ContextState, Summary, RunningSoftmax, RunningSums, FirstRows, Adaptation, Inputs, Kind)
-_TYPES = (CMANPRegressor, *_STATE)
+_TYPES = (
+    CMANPRegressor,
+    Checkpoint,
+    ContextState,
+    Summary,
+    RunningSoftmax,
+    RunningSums,
+    FirstRows,
+    Adaptation,
+    Inputs,
+    Kind,
+)
 
 # All types of this package that a fitted estimator is made of, for the argument `trusted` of `skops.io.load`.
 TRUSTED_TYPES: list[str] = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in (*_TYPES, *FROZEN))
@@ -40,14 +51,15 @@ def predictor_module(estimator: CMANPRegressor) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        On the CPU in float64. It takes features (n, d), float64 and unscaled,
-        and gives means and standard deviations (n, n_outputs) in y's own units.
+        On the CPU in float64. It takes features (n, d), float64, unscaled and
+        without missing values, and gives means and standard deviations
+        (n, n_outputs) in y's own units.
 
     Raises
     ------
     ValueError
-        If the estimator has more to do than that: with categories or dates,
-        trees, or a warp of the targets. With ``adapt=False`` it never has, of numbers.
+        If rows pass through more than scales: categories, dates, predictions of
+        trees or of a ridge regression, warped targets.
 
     Examples
     --------
@@ -68,47 +80,58 @@ def predictor_module(estimator: CMANPRegressor) -> nn.Module:
         program = torch.export.export(module, (torch.tensor(X[:5]),), dynamic_shapes=({0: rows},), strict=False)
         torch.export.save(program, "model.pt2")
     """
-    inputs, targets = estimator.context_.adaptation.inputs, estimator.context_.adaptation.targets
-    beside = [piece.name for piece in (inputs.categories, inputs.trees, inputs.ridge) if piece is not None]
-    beside += ["dates"] * (Kind.DATE in inputs.encoding.kinds) + ["warped targets"] * targets.is_warped
-    if beside:
-        raise ValueError(
-            f"The estimator reads rows with {', '.join(beside)}, which no torch module can do; fit it to numbers, with "
-            "adapt=False, or call its own predict."
-        )
     return _PredictorModule(estimator.checkpoint_, estimator.context_)
 
 
 class _PredictorModule(nn.Module):
     """Scales rows, queries the network, and scales back."""
 
-    centre: Tensor
-    scale: Tensor
     used: Tensor
+    inputs_centre: Tensor
+    inputs_scale: Tensor
     targets_centre: Tensor
     targets_scale: Tensor
 
     def __init__(self, checkpoint: Checkpoint, state: ContextState) -> None:
         super().__init__()
+        _check_plain(state.adaptation)
         network = get_network(checkpoint, torch.device("cpu"), torch.float64)
         self.model, memory, self.count = network.serving(state)
         self.memory = _owned(memory)
         inputs, targets = state.adaptation.inputs, state.adaptation.targets
         encoding, selection = inputs.encoding, inputs.selection
         self.register_buffer("used", torch.tensor(selection.used))
-        scale = encoding.scale[selection.used]
-        self.register_buffer("centre", torch.tensor(encoding.centre[selection.used] + scale * selection.centre))
-        self.register_buffer("scale", torch.tensor(scale * selection.scale))
+        self.register_buffer(
+            "inputs_centre", torch.tensor(np.stack([encoding.centre[selection.used], selection.centre]))
+        )
+        self.register_buffer("inputs_scale", torch.tensor(np.stack([encoding.scale[selection.used], selection.scale])))
         self.register_buffer("targets_centre", torch.tensor(targets.centre))
         self.register_buffer("targets_scale", torch.tensor(targets.scale))
 
     @torch.no_grad()
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of rows, (n, d) -> (n, t), (n, t)."""
-        x = ((X[:, self.used] - self.centre) / self.scale).clamp(-LARGEST, LARGEST)
+        """Means and standard deviations of rows, (n, c) -> (n, t), (n, t)."""
+        x = ((X[:, self.used] - self.inputs_centre[0]) / self.inputs_scale[0]).clamp(-LARGEST, LARGEST)
+        x = (x - self.inputs_centre[1]) / self.inputs_scale[1]
         found = self.model.query(x.unsqueeze(0), self.memory, self.count)
         mean, std = (values.transpose(0, 1).flatten(1).double() for values in (found.mean, found.stddev))
         return mean * self.targets_scale + self.targets_centre, std * self.targets_scale
+
+
+def _check_plain(adaptation: Adaptation) -> None:
+    """Raise ValueError if rows pass through more than scales, which is all that the module does to them."""
+    inputs = adaptation.inputs
+    more = {
+        "columns that are no numbers": bool((inputs.encoding.kinds > Kind.NUMBER).any()),
+        "what trees predict": inputs.trees is not None,
+        "what a ridge regression predicts": inputs.ridge is not None,
+        "warped targets": adaptation.targets.is_warped,
+    }
+    if found := [name for name, is_there in more.items() if is_there]:
+        raise ValueError(
+            f"This estimator has {' and '.join(found)}, which are not torch's; keep it as a pickle or with skops "
+            "(TRUSTED_TYPES), or declare x_bounds and y_bounds, so that nothing of the kind is fitted."
+        )
 
 
 def _owned(value: Any) -> Any:

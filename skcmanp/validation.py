@@ -17,6 +17,9 @@ from sklearn.utils.validation import (
 from sklearn.utils.validation import (
     _check_n_features as check_n_features,
 )
+from sklearn.utils.validation import (
+    _check_y as check_y,
+)
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skcmanp.frames import Kind, is_frame, read_frame
@@ -55,7 +58,7 @@ def check_rows(
     """
     first = n_outputs is None
     rows, kinds = check_features(estimator, X, reset=first)
-    targets = validate_data(estimator, "no_validation", y, reset=False, multi_output=True, y_numeric=True)
+    targets = check_y(y, multi_output=True, y_numeric=True, estimator=estimator)
     check_consistent_length(rows, targets)
     weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
     columns = targets.reshape(len(targets), -1)

@@ -21,6 +21,14 @@ def test_modules_predict_what_estimators_do(table, memory_features):
             np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-12)
 
 
+def test_what_is_not_torchs_is_refused(model):
+    X = np.random.default_rng(0).uniform(size=(400, 3))
+    reg = CMANPRegressor().fit(X, np.exp(4 * X[:, 0]))
+    with pytest.raises(ValueError, match=r"has .*warped targets.*, which are not torch's"):
+        predictor_module(reg)
+    predictor_module(CMANPRegressor(x_bounds=(0, 1), y_bounds=(0, 60)).fit(X, np.exp(4 * X[:, 0])))
+
+
 def test_trusted_types_are_there_and_enough():
     for name in TRUSTED_TYPES:
         module, _, kind = name.rpartition(".")
