@@ -26,6 +26,10 @@ class Rows(NamedTuple):
     y: NDArray
     weight: Array | None = None
 
+    def head(self, n: int) -> Rows:
+        """The first `n` rows."""
+        return Rows(self.X[:n], self.y[:n], None if self.weight is None else self.weight[:n])
+
     def after(self, start: int) -> Rows:
         """Without the first `start` rows."""
         return Rows(self.X[start:], self.y[start:], None if self.weight is None else self.weight[start:])

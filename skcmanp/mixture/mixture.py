@@ -1,0 +1,166 @@
+"""StreamState: what is remembered of a stream that moves on, and what it says of rows."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from skcmanp.learner import Learner
+from skcmanp.mixture.conformal import ConformalWidths
+from skcmanp.mixture.experts import NAMES, Experts, Forecasts
+from skcmanp.mixture.scale import LogScale
+from skcmanp.mixture.weights import Weights
+from skcmanp.state.context import ContextState
+from skcmanp.validation import Rows
+
+Array = NDArray[np.float64]
+
+# Rows learned at once: their forecasts are scored, and then all experts learn them.
+BLOCK = 100
+_N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
+
+_ALARM = 150.0
+_CAP = 9.0  # squared standardised errors beyond count no more
+_SLACK = 0.5
+_QUIET = 1000  # first rows, which are adapted to anyway
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is said of m rows."""
+
+    forecasts: Forecasts
+    mean: Array  # (m,)
+    raw: Array  # standard deviation as the experts have it, (m,)
+    candidates: Array  # as corrected, in three ways, (3, m)
+    std: Array  # (m,)
+    features: tuple[Array, ...]  # of the corrections
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamState:
+    """The fixed-size memory of a fitted `CMANPStreamRegressor`.
+
+    Means are mixed by how well they predicted, all measured with the standard
+    deviation of the mixture. That is the experts', corrected in three ways: by a
+    factor, by one that depends on what is predicted, and by one that depends on
+    the features, too; these are mixed likewise. What measures means is the first
+    of them, as rows that are said to be certain would decide alone otherwise.
+
+    Parameters
+    ----------
+    experts : Experts
+    weights : Weights
+        Of experts.
+    scales : tuple of LogScale
+    scale_weights : Weights
+    conformal : ConformalWidths
+    alarm : float, default=0.0
+        Cumulated excess of squared standardised errors (Page, "Continuous inspection
+        schemes", Biometrika 41, 1954); a break is declared above a threshold.
+    """
+
+    experts: Experts
+    weights: Weights
+    scales: tuple[LogScale, ...]
+    scale_weights: Weights
+    conformal: ConformalWidths
+    alarm: float = 0.0
+
+    @classmethod
+    def begin(cls, learner: Learner, rows: Rows) -> StreamState:
+        """Of the first rows of a stream."""
+        d = rows.X.shape[1]
+        sizes = (0, _N_SPREADS, _N_SPREADS + d)
+        state = cls(
+            Experts.begin(learner, rows.head(BLOCK)),
+            Weights.empty(len(NAMES)),
+            tuple(LogScale.empty(size) for size in sizes),
+            Weights.empty(len(sizes)),
+            ConformalWidths.normal(),
+        )
+        return state.learned(learner, rows.after(BLOCK))
+
+    def predict(self, learner: Learner, X: Array) -> Prediction:
+        """What is said of rows, (m, d)."""
+        kept = _LAST.get(self)
+        if kept is not None and np.array_equal(kept[0], X):
+            return kept[1]
+        forecasts = self.experts.forecast(learner, X)
+        weights = self.weights.values
+        mean = weights @ forecasts.mean
+        raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2))
+        said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
+        features = (said[:, :0], said, np.column_stack([said, X]))
+        pairs = zip(self.scales, features, strict=True)
+        candidates = raw * np.array([scale.factors(columns) for scale, columns in pairs])
+        std = np.sqrt(self.scale_weights.values @ candidates**2)
+        prediction = Prediction(forecasts, mean, raw, candidates, std, features)
+        _LAST[self] = (X.copy(), prediction)
+        return prediction
+
+    def learned(self, learner: Learner, rows: Rows) -> StreamState:
+        """With further rows, block by block."""
+        state = self
+        for start in range(0, len(rows.y), BLOCK):
+            state = state._learned(learner, rows.after(start).head(BLOCK))
+        return state
+
+    def _learned(self, learner: Learner, rows: Rows) -> StreamState:
+        """With a block of rows, scored before they are learned."""
+        said, y = self.predict(learner, rows.X), rows.y[:, 0]
+        errors = y - said.mean
+        excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
+        alarm = _cumulated(self.alarm, excess) if self.experts.n_seen >= _QUIET else 0.0
+        breaks = alarm > _ALARM
+        return StreamState(
+            self.experts.learned(learner, rows, said.forecasts, breaks),
+            self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[0])),
+            tuple(
+                scale.learned(columns, errors / said.raw)
+                for scale, columns in zip(self.scales, said.features, strict=True)
+            ),
+            self.scale_weights.learned(norm.logpdf(y, said.mean, said.candidates)),
+            self.conformal.learned(errors / said.std),
+            0.0 if breaks else alarm,
+        )
+
+    @property
+    def change(self) -> float:
+        """From 0, all is as expected, to 1, where a break is declared."""
+        return self.alarm / _ALARM
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays in bytes; it does not grow with the number of rows."""
+        return sum(_sizes(self))
+
+    def __repr__(self) -> str:
+        return f"StreamState(n_rows={self.experts.n_seen}, nbytes={self.nbytes})"
+
+
+# Who predicts rows and then learns them need not forecast them twice.
+_LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
+
+
+def _cumulated(alarm: float, excess: Array) -> float:
+    """The cumulated sum, which does not fall below zero, after further rows."""
+    path = alarm + np.cumsum(excess)
+    return float(path[-1] - min(path.min(), 0.0))
+
+
+def _sizes(piece: Any) -> Any:
+    """Bytes of the arrays of dataclasses, nested."""
+    if isinstance(piece, np.ndarray) or isinstance(piece, ContextState):
+        yield piece.nbytes
+    elif isinstance(piece, tuple):
+        for part in piece:
+            yield from _sizes(part)
+    elif is_dataclass(piece):
+        for field in fields(piece):
+            yield from _sizes(getattr(piece, field.name))
