@@ -7,6 +7,7 @@ are refitted to its last rows, scaled anew. None for a standard deviation means 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,8 +15,20 @@ import numpy as np
 from accuracy import gaussian_process
 from sklearn.linear_model import BayesianRidge, SGDRegressor
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a model may know of a stream before its first row."""
+
+    columns: list[str]
+    period: int
+
+    @property
+    def n_features(self) -> int:
+        return len(self.columns)
+
 
 Prediction = tuple[np.ndarray, np.ndarray | None]
 
@@ -130,38 +143,42 @@ class Earlier:
         return self.y[np.arange(len(X)) % len(self.y)], None
 
 
-def river(name: str, n_features: int) -> Learner:
+def earlier(stream: Stream, period: int) -> Learner:
+    name = f"lag_{period}"
+    return Earlier(period, stream.columns.index(name) if name in stream.columns else None)
+
+
+def river(name: str, stream: Stream) -> Learner:
     """A regressor of River, through its own scikit-learn wrapper."""
-    from river import forest, linear_model
+    from river import forest
     from river.compat import convert_river_to_sklearn
 
-    if name == "linear":
-        return Incremental(convert_river_to_sklearn(linear_model.LinearRegression()), StandardScaler())
     if name == "amf":
         return Incremental(convert_river_to_sklearn(forest.AMFRegressor(seed=0)), MinMaxScaler())
     return Incremental(convert_river_to_sklearn(forest.ARFRegressor(seed=0)), StandardScaler())
 
 
-def bayesian_ridge(size: int, n_features: int) -> Learner:
-    return Window(BayesianRidge(), size, 1, n_features, has_std=True)
+def bayesian_ridge(size: int, stream: Stream) -> Learner:
+    return Window(BayesianRidge(), size, 1, stream.n_features, has_std=True)
 
 
-def lightgbm(size: int, n_features: int) -> Learner:
+def lightgbm(size: int, stream: Stream) -> Learner:
     from lightgbm import LGBMRegressor
 
-    return Window(make_pipeline(LGBMRegressor(n_jobs=1, verbose=-1)), size, 500, n_features, has_std=False)
+    return Window(LGBMRegressor(n_jobs=1, verbose=-1), size, 500, stream.n_features, has_std=False)
 
 
-PEERS: dict[str, Callable[[int], Learner]] = {
-    "bayesian ridge, last 1,000": partial(bayesian_ridge, 1000),
-    "bayesian ridge, last 5,000": partial(bayesian_ridge, 5000),
-    "lightgbm, last 1,000": partial(lightgbm, 1000),
-    "lightgbm, last 5,000": partial(lightgbm, 5000),
-    "sgd": lambda n_features: Incremental(SGDRegressor(random_state=0), StandardScaler()),
-    "mlp": lambda n_features: Incremental(MLPRegressor(batch_size=1, random_state=0), StandardScaler()),
-    "river bayesian linear": lambda n_features: BayesianLinear(),
-    "river linear": partial(river, "linear"),
+PEERS: dict[str, Callable[[Stream], Learner]] = {
+    "last value": lambda stream: earlier(stream, 1),
+    "a period before": lambda stream: earlier(stream, stream.period),
+    "bayesian ridge, 1,000": partial(bayesian_ridge, 1000),
+    "bayesian ridge, 5,000": partial(bayesian_ridge, 5000),
+    "lightgbm, 1,000": partial(lightgbm, 1000),
+    "lightgbm, 5,000": partial(lightgbm, 5000),
+    "sgd": lambda stream: Incremental(SGDRegressor(random_state=0), StandardScaler()),
+    "mlp": lambda stream: Incremental(MLPRegressor(batch_size=1, random_state=0), StandardScaler()),
+    "river bayesian linear": lambda stream: BayesianLinear(),
     "river amf": partial(river, "amf"),
     "river arf": partial(river, "arf"),
-    "gp, last 200": WindowGP,
+    "gp, 200": lambda stream: WindowGP(stream.n_features),
 }

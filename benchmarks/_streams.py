@@ -97,7 +97,7 @@ def sunspots(frame: pd.DataFrame) -> Table:
 
 
 def load_hourly(frame: pd.DataFrame) -> Table:
-    """Load of a utility in an hour, a day ahead: from calendar, a trend, and the load one, two and seven days before."""
+    """Load of a utility in an hour, from calendar, a trend, and the load one, two and seven days before."""
     time, load = frame["Datetime"], frame["load"]
     return lags(load, 24, 48, 168).assign(**calendar(time), trend=np.arange(len(frame)) / 1e3), load
 
@@ -172,6 +172,29 @@ STREAMS: dict[str, Callable[[pd.DataFrame], Table]] = {
     "air_quality_italy": air_italy,
     "chicago_ridership": chicago,
 }
+
+
+# Rows after which the same time of day, of the week or of the year comes again, or the same part of a cycle.
+PERIODS = {
+    "bike_sharing_hourly": 24,
+    "metro_traffic_i94": 24,
+    "vic_elec": 48,
+    "elec2": 48,
+    "nab_nyc_taxi": 48,
+    "co2_mauna_loa_weekly": 52,
+    "sunspots_monthly": 132,
+    "load_hourly": 24,
+    "beijing_pollution": 24,
+    "steel_energy": 96,
+    "seoul_bikes": 24,
+    "air_quality_italy": 24,
+    "chicago_ridership": 7,
+}
+
+
+def columns(folder: Path, name: str) -> list[str]:
+    """Names of the features."""
+    return list(STREAMS[name](pd.read_parquet(folder / f"{name}.parquet"))[0].columns)
 
 
 def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from skcmanp.learner import Learner
 from skcmanp.mixture.linear import DiscountedRegression
 from skcmanp.mixture.reading import StreamReading
 from skcmanp.mixture.ring import Ring
-from skcmanp.mixture.trees import RecentTrees
+from skcmanp.mixture.trees import FEWEST, RecentTrees
 from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
@@ -106,8 +106,13 @@ class Experts:
         return Forecasts(np.array(means), np.array(stds))
 
     def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, breaks: bool) -> Experts:
-        """With further rows, and what was forecast of them; `breaks` says that the world has just changed."""
+        """With further rows, and what was forecast of them.
+
+        `breaks` says that the world has just changed: what forgets fast then
+        begins anew.
+        """
         X, y, base = rows.X, rows.y[:, 0], forecasts.base
+        n_seen, start = self.n_seen + len(y), self.n_seen if breaks else self.start
         ring = self.ring.learned(X, rows.y)
         errors = y - forecasts.mean[2:4]
         reading = self.reading.learned(learner, rows)
@@ -116,13 +121,18 @@ class Experts:
             reading=reading,
             adapted=self._adapted(learner, rows, reading, ring),
             ring=ring,
-            trees=tuple(trees.learned(ring.last(RING), error) for trees, error in zip(self.trees, errors, strict=True)),
+            trees=(
+                self.trees[0].learned(ring.last(RING), errors[0]),
+                self.trees[1].learned(ring.last(max(n_seen - start, FEWEST)), errors[1]),
+            ),
             regressions=tuple(
-                regression.learned(columns, y)
+                regression.restarted(columns, y)
+                if breaks and regression.half_life == HALF_LIVES[0]
+                else regression.learned(columns, y)
                 for regression, columns in zip(self.regressions, _columns(X, base), strict=True)
             ),
-            n_seen=self.n_seen + len(y),
-            start=self.n_seen if breaks else self.start,
+            n_seen=n_seen,
+            start=start,
         )
 
     def n_effective(self) -> Array:

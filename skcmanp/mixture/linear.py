@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _ITERATIONS = 8
+_RESTART = 0.05
 # Prior precision of standardised coefficients relative to the noise's: what evidence may choose.
 _LEAST_RIDGE, _LARGEST_RIDGE = 1e-4, 1e6
 # A column varies if its standard deviation is more than this share of its size.
@@ -72,6 +73,11 @@ class DiscountedRegression:
         rows = rows - origin
         new = (rows * discounts(len(y), self.half_life)[:, None]).T @ rows
         return replace(self, origin=origin, sums=self.sums * np.exp2(-len(y) / self.half_life) + new)
+
+    def restarted(self, Z: Array, y: Array) -> DiscountedRegression:
+        """With nothing but these rows, (n, p) and (n,), which count little: some of them may be of the old world."""
+        fresh = self.empty(Z.shape[1], self.half_life).learned(Z, y)
+        return replace(fresh, sums=_RESTART * fresh.sums)
 
     @property
     def n_effective(self) -> float:

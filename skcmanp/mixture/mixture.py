@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 BLOCK = 100
 _N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
 
-_ALARM = 150.0
+_ALARM = 300.0
 _CAP = 9.0  # squared standardised errors beyond count no more
 _SLACK = 0.5
 _QUIET = 1000  # first rows, which are adapted to anyway
@@ -37,7 +37,7 @@ class Prediction:
     forecasts: Forecasts
     mean: Array  # (m,)
     raw: Array  # standard deviation as the experts have it, (m,)
-    candidates: Array  # as corrected, in three ways, (3, m)
+    candidates: Array  # as corrected, (4, m)
     std: Array  # (m,)
     features: tuple[Array, ...]  # of the corrections
 
@@ -47,10 +47,11 @@ class StreamState:
     """The fixed-size memory of a fitted `CMANPStreamRegressor`.
 
     Means are mixed by how well they predicted, all measured with the standard
-    deviation of the mixture. That is the experts', corrected in three ways: by a
-    factor, by one that depends on what is predicted, and by one that depends on
-    the features, too; these are mixed likewise. What measures means is the first
-    of them, as rows that are said to be certain would decide alone otherwise.
+    deviation of the mixture. That is the experts', corrected in four ways: by a
+    factor that follows fast, by one that is known well, by one that depends on
+    what is predicted, and by one that depends on the features, too; these are
+    mixed likewise. What measures means is the first of them, as rows that are
+    said to be certain would decide alone otherwise.
 
     Parameters
     ----------
@@ -76,12 +77,12 @@ class StreamState:
     def begin(cls, learner: Learner, rows: Rows) -> StreamState:
         """Of the first rows of a stream."""
         d = rows.X.shape[1]
-        sizes = (0, _N_SPREADS, _N_SPREADS + d)
+        scales = ((0, 100.0), (0, 2000.0), (_N_SPREADS, 2000.0), (_N_SPREADS + d, 2000.0))
         state = cls(
             Experts.begin(learner, rows.head(BLOCK)),
             Weights.empty(len(NAMES)),
-            tuple(LogScale.empty(size) for size in sizes),
-            Weights.empty(len(sizes)),
+            tuple(LogScale.empty(*scale) for scale in scales),
+            Weights.empty(len(scales)),
             ConformalWidths.normal(),
         )
         return state.learned(learner, rows.after(BLOCK))
@@ -96,7 +97,7 @@ class StreamState:
         mean = weights @ forecasts.mean
         raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2))
         said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
-        features = (said[:, :0], said, np.column_stack([said, X]))
+        features = (said[:, :0], said[:, :0], said, np.column_stack([said, X]))
         pairs = zip(self.scales, features, strict=True)
         candidates = raw * np.array([scale.factors(columns) for scale, columns in pairs])
         std = np.sqrt(self.scale_weights.values @ candidates**2)
@@ -156,7 +157,7 @@ def _cumulated(alarm: float, excess: Array) -> float:
 
 def _sizes(piece: Any) -> Any:
     """Bytes of the arrays of dataclasses, nested."""
-    if isinstance(piece, np.ndarray) or isinstance(piece, ContextState):
+    if isinstance(piece, np.ndarray | ContextState):
         yield piece.nbytes
     elif isinstance(piece, tuple):
         for part in piece:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_HALF_LIFE = 2000.0
 _PRIOR = 20.0  # pseudo-rows that say that the standard deviations are right
 _LARGEST = 3.0  # standardised features and logarithms of factors are within this
 _NEWTON_STEPS = 5
@@ -26,6 +25,8 @@ class LogScale:
 
     Parameters
     ----------
+    half_life : float
+        In rows.
     weight : float
         Discounted number of rows.
     mean, variance : ndarray (q,)
@@ -34,6 +35,7 @@ class LogScale:
     coefficients : ndarray (q + 1,)
     """
 
+    half_life: float
     weight: float
     mean: Array
     variance: Array
@@ -41,10 +43,10 @@ class LogScale:
     coefficients: Array
 
     @classmethod
-    def empty(cls, n_features: int) -> LogScale:
+    def empty(cls, n_features: int, half_life: float) -> LogScale:
         """Before any row: all factors are one."""
         zeros, size = np.zeros(n_features), n_features + 1
-        return cls(0.0, zeros, zeros, _PRIOR * np.eye(size), np.zeros(size))
+        return cls(half_life, 0.0, zeros, zeros, _PRIOR * np.eye(size), np.zeros(size))
 
     def factors(self, features: Array) -> Array:
         """Of standard deviations, (n, q) -> (n,)."""
@@ -52,7 +54,7 @@ class LogScale:
 
     def learned(self, features: Array, errors: Array) -> LogScale:
         """With further rows, (n, q), and errors in units of the uncorrected standard deviations, (n,)."""
-        n, keep = len(features), np.exp2(-len(features) / _HALF_LIFE)
+        n, keep = len(features), np.exp2(-len(features) / self.half_life)
         kept, weight = keep * self.weight, keep * self.weight + n
         centre, spread = features.mean(axis=0), features.var(axis=0)
         mean = (kept * self.mean + n * centre) / weight

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 # Few trees that each say much, of coarse features: nearly as accurate as the defaults, at a third of the cost.
 _OPTIONS = {"max_iter": 40, "learning_rate": 0.22, "max_bins": 64, "early_stopping": False, "random_state": 0}
-_FEWEST = 40  # rows; fewer have no tree
+FEWEST = 40  # rows; fewer have no tree
 _HALF_LIFE = 700.0  # of squared errors
 
 
@@ -69,5 +69,5 @@ class RecentTrees:
         if n_new < self.renewal * n_rows:
             return scored
         X, y = recent.X[-n_rows:], recent.y[-n_rows:, 0]
-        trees = HistGradientBoostingRegressor(**_OPTIONS).fit(X, y) if n_rows >= _FEWEST else None
+        trees = HistGradientBoostingRegressor(**_OPTIONS).fit(X, y) if n_rows >= FEWEST else None
         return replace(scored, trees=trees, n_new=0, level=float(y.mean()), variance=max(float(y.var()), 1e-300))
