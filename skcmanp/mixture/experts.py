@@ -89,8 +89,9 @@ class Experts:
         ring = Ring.empty(RING, d).learned(rows.X, rows.y)
         errors = rows.y[:, 0] - rows.y.mean()
         trees = tuple(tree.learned(rows, errors) for tree in (RecentTrees(RING, 0.1), RecentTrees(1000, 0.25)))
-        linear = tuple(DiscountedRegression.empty(d, h).learned(rows.X, rows.y[:, 0]) for h in HALF_LIVES)
-        stacks = tuple(DiscountedRegression.empty(n + n_base, h) for n in (d, 0) for h in HALF_LIVES)
+        columns = np.column_stack([rows.X, np.arange(len(rows.y))])
+        linear = tuple(DiscountedRegression.empty(d + 1, h).learned(columns, rows.y[:, 0]) for h in HALF_LIVES)
+        stacks = tuple(DiscountedRegression.empty(n + n_base, h) for n in (d + 1, 0) for h in HALF_LIVES)
         return cls(reading, reading, ring, trees, (*linear, *stacks), len(rows.y))
 
     def forecast(self, learner: Learner, X: Array) -> Forecasts:
@@ -99,7 +100,7 @@ class Experts:
         said.append(said[0] if self.adapted is self.reading else self.adapted.predict(learner, X))
         said += [trees.predict(X) for trees in self.trees]
         base = np.array([mean for mean, _ in said]).T
-        for regression, columns in zip(self.regressions, _columns(X, base), strict=True):
+        for regression, columns in zip(self.regressions, _columns(X, base, np.full(len(X), self.n_seen)), strict=True):
             # None has been forecast before the second block.
             said.append(regression.predict(columns) if regression.n_effective else said[len(_BASE)])
         means, stds = zip(*said, strict=True)
@@ -129,7 +130,9 @@ class Experts:
                 regression.restarted(columns, y)
                 if breaks and regression.half_life == HALF_LIVES[0]
                 else regression.learned(columns, y)
-                for regression, columns in zip(self.regressions, _columns(X, base), strict=True)
+                for regression, columns in zip(
+                    self.regressions, _columns(X, base, np.arange(self.n_seen, n_seen)), strict=True
+                )
             ),
             n_seen=n_seen,
             start=start,
@@ -150,10 +153,11 @@ class Experts:
         return reading if self.adapted is self.reading else self.adapted.learned(learner, rows)
 
 
-def _columns(X: Array, base: Array) -> Iterator[Array]:
-    """Columns of every regression."""
-    for columns in (X, np.column_stack([X, base]), base):
-        yield from (columns for _ in HALF_LIVES)
+def _columns(X: Array, base: Array, time: Array) -> Iterator[Array]:
+    """Columns of every regression: linear ones and stacks also know the time, in rows, and so follow what climbs."""
+    for columns in ((X, time), (X, base, time), (base,)):
+        made = np.column_stack(columns)
+        yield from (made for _ in HALF_LIVES)
 
 
 def _counts(n_rows: int, first: int) -> Iterator[int]:

@@ -24,10 +24,12 @@ Array = NDArray[np.float64]
 BLOCK = 100
 _N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
 
+# Corrections differ little from row to row, and outliers would decide between them.
+_TEMPER = 0.1
 _ALARM = 300.0
 _CAP = 9.0  # squared standardised errors beyond count no more
 _SLACK = 0.5
-_QUIET = 1000  # first rows, which are adapted to anyway
+_QUIET = 300  # first rows, of which little is known yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ class StreamState:
                 scale.learned(columns, errors / said.raw)
                 for scale, columns in zip(self.scales, said.features, strict=True)
             ),
-            self.scale_weights.learned(norm.logpdf(y, said.mean, said.candidates)),
+            self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.std),
             0.0 if breaks else alarm,
         )
