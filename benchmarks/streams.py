@@ -139,6 +139,8 @@ def draw(curve: list[dict]) -> None:
         points = {model: [r for r in curve if (r["stream"], r["model"]) == (file, model)] for model in models}
         base = np.array([float(row["nll"]) for row in points[models[0]]])
         for i, model in enumerate(models):
+            if len(points[model]) != len(base):  # not measured yet
+                continue
             seen, nll = np.array([(row["rows_seen"], row["nll"]) for row in points[model]], dtype=float).T
             ax.semilogx(seen, nll - base, label=model, **styles[i])
         ax.set(title=file, xlabel="rows seen", ylim=(-0.5, 1.5))  # some models are far above

@@ -28,7 +28,7 @@ LAYERS = [
     {"streaming.files"},
     {"streaming.batches"},
     {"streaming.learning"},
-    {"streaming.prequential"},
+    {"streaming.prequential", "streaming.river"},
     {"streaming"},
     {"inspection.base"},
     {"inspection.intervals", "inspection.calibration", "inspection.stream"},

@@ -100,7 +100,9 @@ class Experts:
         said.append(said[0] if self.adapted is self.reading else self.adapted.predict(learner, X))
         said += [trees.predict(X) for trees in self.trees]
         base = np.array([mean for mean, _ in said]).T
-        for regression, columns in zip(self.regressions, _columns(X, base, np.full(len(X), self.n_seen)), strict=True):
+        for regression, columns in zip(
+            self.regressions, _columns(X, base, np.full(len(X), float(self.n_seen))), strict=True
+        ):
             # None has been forecast before the second block.
             said.append(regression.predict(columns) if regression.n_effective else said[len(_BASE)])
         means, stds = zip(*said, strict=True)
@@ -131,7 +133,7 @@ class Experts:
                 if breaks and regression.half_life == HALF_LIVES[0]
                 else regression.learned(columns, y)
                 for regression, columns in zip(
-                    self.regressions, _columns(X, base, np.arange(self.n_seen, n_seen)), strict=True
+                    self.regressions, _columns(X, base, np.arange(self.n_seen, n_seen, dtype=np.float64)), strict=True
                 )
             ),
             n_seen=n_seen,

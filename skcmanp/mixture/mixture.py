@@ -124,7 +124,10 @@ class StreamState:
         return StreamState(
             self.experts.learned(learner, rows, said.forecasts, breaks),
             self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[0])),
-            tuple(
+            # Errors of the rows that bring a break say nothing of those that follow.
+            self.scales
+            if breaks
+            else tuple(
                 scale.learned(columns, errors / said.raw)
                 for scale, columns in zip(self.scales, said.features, strict=True)
             ),
