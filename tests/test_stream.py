@@ -144,6 +144,7 @@ def test_streams_that_move(model, kind, excess):
     X, y, mean, std = truth(kind, n, np.random.default_rng(0))
     reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
     scores = prequential(reg, split_batches(X[300:], y[300:], batch_size=size))
+    assert sum(scores[f"weight of {name}"] for name in NAMES) == pytest.approx(1)
     oracle = -norm.logpdf(y[-400:], mean[-400:], std[-400:]).mean()
     assert scores["nll"][-4:].mean() - oracle < excess
     assert scores["coverage"].mean() > 0.75

@@ -52,8 +52,8 @@ class StreamState:
     deviation of the mixture. That is the experts', corrected in four ways: by a
     factor that follows fast, by one that is known well, by one that depends on
     what is predicted, and by one that depends on the features, too; these are
-    mixed likewise. What measures means is the first of them, as rows that are
-    said to be certain would decide alone otherwise.
+    mixed likewise. What measures means is the second of them, as rows that
+    are said to be certain would decide alone otherwise.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class StreamState:
         breaks = alarm > _ALARM
         return StreamState(
             self.experts.learned(learner, rows, said.forecasts, breaks),
-            self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[0])),
+            self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[1])),
             # Errors of the rows that bring a break say nothing of those that follow.
             self.scales
             if breaks
