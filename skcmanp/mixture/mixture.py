@@ -29,7 +29,7 @@ _TEMPER = 0.1
 _ALARM = 300.0
 _CAP = 9.0  # squared standardised errors beyond count no more
 _SLACK = 0.5
-_QUIET = 300  # first rows, of which little is known yet
+_QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class StreamState:
     deviation of the mixture. That is the experts', corrected in four ways: by a
     factor that follows fast, by one that is known well, by one that depends on
     what is predicted, and by one that depends on the features, too; these are
-    mixed likewise. What measures means is the second of them, as rows that
+    mixed likewise. What measures means is the larger of the first two, as rows that
     are said to be certain would decide alone otherwise.
 
     Parameters
@@ -119,11 +119,11 @@ class StreamState:
         said, y = self.predict(learner, rows.X), rows.y[:, 0]
         errors = y - said.mean
         excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
-        alarm = _cumulated(self.alarm, excess) if self.experts.n_seen >= _QUIET else 0.0
+        alarm = _cumulated(self.alarm, excess) if self.experts.n_seen - self.experts.start >= _QUIET else 0.0
         breaks = alarm > _ALARM
         return StreamState(
             self.experts.learned(learner, rows, said.forecasts, breaks),
-            self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[1])),
+            self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[:2].max(axis=0))),
             # Errors of the rows that bring a break say nothing of those that follow.
             self.scales
             if breaks
