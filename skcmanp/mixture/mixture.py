@@ -121,9 +121,14 @@ class StreamState:
         excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
         alarm = _cumulated(self.alarm, excess) if self.experts.n_seen - self.experts.start >= _QUIET else 0.0
         breaks = alarm > _ALARM
+        experts = self.experts.learned(learner, rows, said.forecasts, breaks)
+        if breaks:
+            weights = _weights_anew(experts.forecast(learner, rows.X).mean, y)
+        else:
+            weights = self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[:2].max(axis=0)))
         return StreamState(
-            self.experts.learned(learner, rows, said.forecasts, breaks),
-            self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[:2].max(axis=0))),
+            experts,
+            weights,
             # Errors of the rows that bring a break say nothing of those that follow.
             self.scales
             if breaks
@@ -152,6 +157,16 @@ class StreamState:
 
 # Who predicts rows and then learns them need not forecast them twice.
 _LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
+
+
+def _weights_anew(means: Array, y: Array) -> Weights:
+    """Weights by how well experts fit the rows that brought a break, now that they have learned these.
+
+    None predicted them, and past scores are of another world. Means (K, n).
+    """
+    errors = y - means
+    spread = np.sqrt(np.square(errors).mean(axis=1)).min()
+    return Weights.empty(len(means)).learned(norm.logpdf(errors, scale=max(spread, 1e-9 * np.abs(y).max(), 1e-150)))
 
 
 def _cumulated(alarm: float, excess: Array) -> float:
