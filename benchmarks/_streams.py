@@ -19,6 +19,11 @@ def hours(time: pd.Series) -> pd.Series:
     return time.dt.hour + time.dt.minute / 60
 
 
+def calendar(time: pd.Series) -> dict[str, pd.Series]:
+    """Hour, weekday and day of the year."""
+    return {"hour": hours(time), "weekday": time.dt.day_of_week, "day": time.dt.day_of_year}
+
+
 def lags(values: pd.Series, *steps: int) -> pd.DataFrame:
     """Values so many rows before; missing in the first rows."""
     return pd.DataFrame({f"lag_{step}": values.shift(step) for step in steps})
@@ -91,6 +96,67 @@ def sunspots(frame: pd.DataFrame) -> Table:
     return lags(frame["value"], 1, 2, 3, 12, 132), frame["value"]
 
 
+def load_hourly(frame: pd.DataFrame) -> Table:
+    """Load of a utility in an hour, from calendar, a trend, and the load one, two and seven days before."""
+    time, load = frame["Datetime"], frame["load"]
+    return lags(load, 24, 48, 168).assign(**calendar(time), trend=np.arange(len(frame)) / 1e3), load
+
+
+def beijing(frame: pd.DataFrame) -> Table:
+    """Logarithm of fine dust in an hour, from weather, calendar, and the dust one hour and a day before."""
+    dust = np.log1p(frame["pm2.5"])
+    time = pd.to_datetime(frame[["year", "month", "day", "hour"]])
+    weather = frame[["DEWP", "TEMP", "PRES", "Iws", "Is", "Ir"]]
+    wind = pd.get_dummies(frame["cbwd"])
+    return pd.concat([lags(dust.ffill(), 1, 24), weather, wind], axis=1).assign(**calendar(time)), dust
+
+
+def steel(frame: pd.DataFrame) -> Table:
+    """Energy in a quarter of an hour, from calendar, kind of load, and the energy one and two rows and a day before.
+
+    Not from carbon dioxide, reactive power and power factors, which are measured together with it.
+    """
+    time = pd.to_datetime(frame["date"], format="%d/%m/%Y %H:%M")
+    load = pd.get_dummies(frame["Load_Type"])
+    energy = frame["Usage_kWh"]
+    features = pd.concat([lags(energy, 1, 2, 96), load], axis=1)
+    return features.assign(**calendar(time), weekend=frame["WeekStatus"] == "Weekend"), energy
+
+
+def seoul(frame: pd.DataFrame) -> Table:
+    """Rented bicycles in an hour, a day ahead: from weather, calendar, and those one and seven days before."""
+    time = pd.to_datetime(frame["Date"], format="%d/%m/%Y") + pd.to_timedelta(frame["Hour"], unit="h")
+    bikes = frame["Rented Bike Count"]
+    weather = frame.loc[:, "Temperature":"Snowfall"]
+    features = pd.concat([lags(bikes, 24, 168), weather], axis=1).assign(**calendar(time))
+    return features.assign(holiday=frame["Holiday"] != "No Holiday", open=frame["Functioning Day"] == "Yes"), bikes
+
+
+def air_italy(frame: pd.DataFrame) -> Table:
+    """Carbon monoxide in an hour as the analyser has it, from cheap sensors, weather, calendar, and the day before.
+
+    What the analyser says of other gases is not known before.
+    """
+    numbers = frame.drop(columns=["Date", "Time"]).where(lambda values: values != -200)
+    time = pd.to_datetime(frame["Date"] + " " + frame["Time"], format="%m/%d/%Y %H:%M:%S")
+    features = numbers.filter(regex="^PT08|^T$|^RH$|^AH$")
+    carbon = numbers["CO(GT)"]
+    return pd.concat([features, lags(carbon.ffill(), 1, 24)], axis=1).assign(**calendar(time)), carbon
+
+
+def chicago(frame: pd.DataFrame) -> Table:
+    """Passengers of a station on a day, from calendar, weather, games, and the passengers one and two weeks before.
+
+    Those of other stations are left out.
+    """
+    time = pd.to_datetime(frame["date"])
+    riders = frame["ridership"]
+    weather = frame[["temp", "temp_change", "humidity", "pressure", "wind", "percip", "weather_rain", "weather_snow"]]
+    games = frame.filter(regex="_Home$")
+    features = pd.concat([lags(riders, 7, 14), weather, games], axis=1).assign(**calendar(time)).drop(columns="hour")
+    return features.assign(sunday=time.dt.day_of_week == 6, weekend=time.dt.day_of_week >= 5), riders
+
+
 STREAMS: dict[str, Callable[[pd.DataFrame], Table]] = {
     "bike_sharing_hourly": bike,
     "metro_traffic_i94": metro,
@@ -99,7 +165,36 @@ STREAMS: dict[str, Callable[[pd.DataFrame], Table]] = {
     "nab_nyc_taxi": nyc_taxi,
     "co2_mauna_loa_weekly": co2,
     "sunspots_monthly": sunspots,
+    "load_hourly": load_hourly,
+    "beijing_pollution": beijing,
+    "steel_energy": steel,
+    "seoul_bikes": seoul,
+    "air_quality_italy": air_italy,
+    "chicago_ridership": chicago,
 }
+
+
+# Rows after which the same time of day, of the week or of the year comes again, or the same part of a cycle.
+PERIODS = {
+    "bike_sharing_hourly": 24,
+    "metro_traffic_i94": 24,
+    "vic_elec": 48,
+    "elec2": 48,
+    "nab_nyc_taxi": 48,
+    "co2_mauna_loa_weekly": 52,
+    "sunspots_monthly": 132,
+    "load_hourly": 24,
+    "beijing_pollution": 24,
+    "steel_energy": 96,
+    "seoul_bikes": 24,
+    "air_quality_italy": 24,
+    "chicago_ridership": 7,
+}
+
+
+def columns(folder: Path, name: str) -> list[str]:
+    """Names of the features."""
+    return list(STREAMS[name](pd.read_parquet(folder / f"{name}.parquet"))[0].columns)
 
 
 def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,9 @@
 The rooms, from a call of the estimator downwards; each imports only from those below it::
 
     regressor      CMANPRegressor, the public contract: validates rows (validation), holds the state
+    stream         CMANPStreamRegressor, for streams that move on
+    mixture/       its experts, and how they are weighted
+                       mixture . experts . reading . trees . linear . scale . weights . conformal . ring
     algebra        what can be done with a state: forget, merge, decay
     notebook       how an estimator looks in a notebook
     prediction     what it says of rows: moments, quantiles, draws, densities
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from skcmanp.nn.model import CMANP
     from skcmanp.regressor import CMANPRegressor
     from skcmanp.state.context import ContextState
+    from skcmanp.stream import CMANPStreamRegressor
     from skcmanp.training import TrainingOptions, meta_train
 
 __version__ = "0.1.0"
@@ -60,6 +64,7 @@ _MODULES = {
     "CMANP": "nn.model",
     "CMANPConfig": "nn.config",
     "CMANPRegressor": "regressor",
+    "CMANPStreamRegressor": "stream",
     "ContextState": "state.context",
     "TrainingOptions": "training",
     "load_checkpoint": "checkpoints",
@@ -72,6 +77,7 @@ __all__ = [
     "CMANP",
     "CMANPConfig",
     "CMANPRegressor",
+    "CMANPStreamRegressor",
     "ContextState",
     "TrainingOptions",
     "load_checkpoint",

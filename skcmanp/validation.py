@@ -42,6 +42,10 @@ class Rows(NamedTuple):
     weight: Array | None = None
     kinds: tuple[Kind, ...] = ()  # of the columns of X
 
+    def head(self, n: int) -> Rows:
+        """The first `n` rows."""
+        return Rows(self.X[:n], self.y[:n], None if self.weight is None else self.weight[:n])
+
     def after(self, start: int) -> Rows:
         """Without the first `start` rows."""
         weight = None if self.weight is None else self.weight[start:]

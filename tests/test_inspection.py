@@ -313,3 +313,16 @@ def test_bad_tables_are_refused(table):
         StreamDisplay.from_table(table, ax=plt.subplots()[1])
     with pytest.raises(TypeError, match="has no partial_fit"):
         StreamDisplay.from_estimator(BayesianRidge(), split_batches(X3, Y))
+
+
+def test_experts_and_change_of_a_mixture():
+    n = 6
+    table = {name: np.linspace(1, 2, n) for name in ("n_seen", "n_rows", "rmse", "coverage", "state_nbytes", "change")}
+    table |= {f"weight of expert {i}": np.full(n, 1 / 12) for i in range(12)}
+    display = StreamDisplay.from_table(table)
+    assert display.axes_.shape == (5,)
+    weights, change = display.axes_[3:]
+    assert [text.get_text() for text in weights.get_legend().get_texts()] == [f"expert {i}" for i in range(12)]
+    top = max(share.get_paths()[0].vertices[:, 1].max() for share in weights.collections)
+    assert top == pytest.approx(1)
+    np.testing.assert_array_equal(change.lines[0].get_ydata(), table["change"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
+_WEIGHT = "weight of "  # prequential's columns
 _SCORES = {"rmse": "RMSE", "nll": "NLL, nats", "crps": "CRPS"}
 
 
@@ -27,6 +28,9 @@ class StreamDisplay:
     single batches, and strong ones of all rows so far. Grey is where the
     coverage of all rows so far would be in 95 % of streams if predictions were
     calibrated and rows independent (a binomial distribution).
+
+    Of a `CMANPStreamRegressor` two more axes show the weights of its experts and
+    its change signal, which declares a break where it reaches 1.
 
     Use `from_estimator` or `from_table` to make one; parameters are stored as
     attributes.
@@ -44,8 +48,9 @@ class StreamDisplay:
 
     Attributes
     ----------
-    axes_ : ndarray of shape (3,) of matplotlib Axes
-        Of score, coverage and state.
+    axes_ : ndarray of shape (3,) or (5,) of matplotlib Axes
+        Of score, coverage and state, and of weights and change if the table has
+        them.
     figure_ : matplotlib Figure
     lines_ : list of three matplotlib Line2D
         Score and coverage of all rows so far, and bytes of the state.
@@ -152,7 +157,7 @@ class StreamDisplay:
             What to draw above.
         confidence : float, default=0.9
             Probability of the intervals, as it was given to `prequential`.
-        ax : array-like of three matplotlib Axes, default=None
+        ax : array-like of as many matplotlib Axes as `axes_`, default=None
             New ones, one below the other, by default.
         name : str, default=None
             For the legend.
@@ -167,7 +172,7 @@ class StreamDisplay:
         ------
         ValueError
             If the table lacks a column or has no row, `score` is unknown,
-            `confidence` is not between 0 and 1, or `ax` are not three.
+            `confidence` is not between 0 and 1, or `ax` are not as many as needed.
 
         Examples
         --------
@@ -201,7 +206,7 @@ class StreamDisplay:
 
         Parameters
         ----------
-        ax : array-like of three matplotlib Axes, default=None
+        ax : array-like of as many matplotlib Axes as `axes_`, default=None
             New ones, one below the other, by default.
         name : str, default=None
             For the legend, instead of the display's.
@@ -218,14 +223,15 @@ class StreamDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `ax` are not three.
+            If `ax` are not as many as needed.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         from matplotlib.ticker import EngFormatter
 
-        self.axes_ = take_axes(ax, 3, 1, figsize=(6.4, 6.4))
+        experts = [column for column in self.table if column.startswith(_WEIGHT)]
+        self.axes_ = take_axes(ax, 5, 1, figsize=(6.4, 11)) if experts else take_axes(ax, 3, 1, figsize=(6.4, 6.4))
         self.figure_ = self.axes_[0].figure
-        score, coverage, state = self.axes_
+        score, coverage, state = self.axes_[:3]
         x, options = self.table["n_seen"], {"label": self.name if name is None else name, **kwargs}
 
         power = 2 if self.score == "rmse" else 1
@@ -243,7 +249,23 @@ class StreamDisplay:
         state.autoscale_view()
         if options["label"] is not None:
             score.legend()
+        if experts:
+            weights, change = self.axes_[3:]
+            self._draw_experts(weights, change, experts)
         return self
+
+    def _draw_experts(self, weights: Axes, change: Axes, columns: list[str]) -> None:
+        """Weights of experts, one upon the other, and the change signal."""
+        x = self.table["n_seen"]
+        colors = [f"C{i % 10}" for i in range(len(columns))]
+        names = [column.removeprefix(_WEIGHT) for column in columns]
+        shares = weights.stackplot(x, *(self.table[column] for column in columns), labels=names, colors=colors)
+        for i, share in enumerate(shares[10:]):
+            share.set(hatch="//", label=names[10 + i])
+        weights.set(ylabel="weights", ylim=(0, 1))
+        weights.legend(fontsize="x-small", ncols=3)
+        change.plot(x, self.table["change"], color="black", linewidth=1)
+        change.set(xlabel="rows learned before", ylabel="change", ylim=(0, 1))
 
     def _draw_both(self, ax: Axes, column: str, power: int, options: dict[str, Any]) -> tuple[Line2D, Line2D]:
         """Lines of all rows so far and of batches; the mean over rows is that of this power."""

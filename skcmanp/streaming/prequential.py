@@ -51,7 +51,9 @@ def prequential(
         own; ``rmse``, ``nll``, ``crps`` and ``coverage``, means over outputs,
         the last three NaN if the estimator has no ``return_std``; ``seconds``
         of predicting and learning; ``state_nbytes``, the size of the state
-        after it, NaN if the estimator has no ``context_``.
+        after it, NaN if the estimator has neither ``context_`` nor ``state_``. Of
+        `CMANPStreamRegressor` also, after each batch, ``change``, ``n_effective``
+        and ``weight of ...`` every expert.
 
     Raises
     ------
@@ -97,11 +99,19 @@ def prequential(
         seconds = time.perf_counter() - start
         if to_score:
             scores = _scores(y, mean, std, weight, confidence)
-            state_nbytes = getattr(getattr(last, "context_", None), "nbytes", np.nan)
-            values = (n_seen, len(y), *scores, seconds, state_nbytes)
-            lines.append(dict(zip(_FIGURES, values, strict=True)))
+            state = getattr(last, "context_", getattr(last, "state_", None))
+            values = (n_seen, len(y), *scores, seconds, getattr(state, "nbytes", np.nan))
+            lines.append(dict(zip(_FIGURES, values, strict=True)) | _monitored(last))
         n_seen += len(y)
-    return {name: np.array([line[name] for line in lines]) for name in _FIGURES}
+    return {name: np.array([line[name] for line in lines]) for name in (lines[0] if lines else _FIGURES)}
+
+
+def _monitored(estimator: Any) -> dict[str, float]:
+    """What a mixture of experts shows of itself."""
+    if not hasattr(estimator, "weights_"):
+        return {}
+    weights = {f"weight of {name}": weight for name, weight in estimator.weights_.items()}
+    return {"change": estimator.change_, "n_effective": estimator.n_effective_, **weights}
 
 
 def _scores(y: Any, mean: NDArray, std: NDArray | None, weight: Any, confidence: float) -> tuple[Any, ...]:

@@ -1,0 +1,187 @@
+"""StreamState: what is remembered of a stream that moves on, and what it says of rows."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from skcmanp.learner import Learner
+from skcmanp.mixture.conformal import ConformalWidths
+from skcmanp.mixture.experts import NAMES, Experts, Forecasts
+from skcmanp.mixture.scale import LogScale
+from skcmanp.mixture.weights import Weights
+from skcmanp.state.context import ContextState
+from skcmanp.validation import Rows
+
+Array = NDArray[np.float64]
+
+# Rows learned at once: their forecasts are scored, and then all experts learn them.
+BLOCK = 100
+_N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
+
+# Corrections differ little from row to row, and outliers would decide between them.
+_TEMPER = 0.1
+_ALARM = 300.0
+_CAP = 9.0  # squared standardised errors beyond count no more
+_SLACK = 0.5
+_QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is said of m rows."""
+
+    forecasts: Forecasts
+    mean: Array  # (m,)
+    raw: Array  # standard deviation as the experts have it, (m,)
+    candidates: Array  # as corrected, (4, m)
+    std: Array  # (m,)
+    features: tuple[Array, ...]  # of the corrections
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamState:
+    """The fixed-size memory of a fitted `CMANPStreamRegressor`.
+
+    Means are mixed by how well they predicted, all measured with the standard
+    deviation of the mixture. That is the experts', corrected in four ways: by a
+    factor that follows fast, by one that is known well, by one that depends on
+    what is predicted, and by one that depends on the features, too; these are
+    mixed likewise. What measures means is the larger of the first two, as rows that
+    are said to be certain would decide alone otherwise.
+
+    Parameters
+    ----------
+    experts : Experts
+    weights : Weights
+        Of experts.
+    scales : tuple of LogScale
+    scale_weights : Weights
+    conformal : ConformalWidths
+    alarm : float, default=0.0
+        Cumulated excess of squared standardised errors (Page, "Continuous inspection
+        schemes", Biometrika 41, 1954); a break is declared above a threshold.
+    """
+
+    experts: Experts
+    weights: Weights
+    scales: tuple[LogScale, ...]
+    scale_weights: Weights
+    conformal: ConformalWidths
+    alarm: float = 0.0
+
+    @classmethod
+    def begin(cls, learner: Learner, rows: Rows) -> StreamState:
+        """Of the first rows of a stream."""
+        d = rows.X.shape[1]
+        scales = ((0, 100.0), (0, 2000.0), (_N_SPREADS, 2000.0), (_N_SPREADS + d, 2000.0))
+        state = cls(
+            Experts.begin(learner, rows.head(BLOCK)),
+            Weights.empty(len(NAMES)),
+            tuple(LogScale.empty(*scale) for scale in scales),
+            Weights.empty(len(scales)),
+            ConformalWidths.normal(),
+        )
+        return state.learned(learner, rows.after(BLOCK))
+
+    def predict(self, learner: Learner, X: Array) -> Prediction:
+        """What is said of rows, (m, d)."""
+        kept = _LAST.get(self)
+        if kept is not None and np.array_equal(kept[0], X):
+            return kept[1]
+        forecasts = self.experts.forecast(learner, X)
+        weights = self.weights.values
+        mean = weights @ forecasts.mean
+        raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2))
+        said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
+        features = (said[:, :0], said[:, :0], said, np.column_stack([said, X]))
+        pairs = zip(self.scales, features, strict=True)
+        candidates = raw * np.array([scale.factors(columns) for scale, columns in pairs])
+        std = np.sqrt(self.scale_weights.values @ candidates**2)
+        prediction = Prediction(forecasts, mean, raw, candidates, std, features)
+        _LAST[self] = (X.copy(), prediction)
+        return prediction
+
+    def learned(self, learner: Learner, rows: Rows) -> StreamState:
+        """With further rows, block by block."""
+        state = self
+        for start in range(0, len(rows.y), BLOCK):
+            state = state._learned(learner, rows.after(start).head(BLOCK))
+        return state
+
+    def _learned(self, learner: Learner, rows: Rows) -> StreamState:
+        """With a block of rows, scored before they are learned."""
+        said, y = self.predict(learner, rows.X), rows.y[:, 0]
+        errors = y - said.mean
+        excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
+        alarm = _cumulated(self.alarm, excess) if self.experts.n_seen - self.experts.start >= _QUIET else 0.0
+        breaks = alarm > _ALARM
+        experts = self.experts.learned(learner, rows, said.forecasts, breaks)
+        if breaks:
+            weights = _weights_anew(experts.forecast(learner, rows.X).mean, y)
+        else:
+            weights = self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[:2].max(axis=0)))
+        return StreamState(
+            experts,
+            weights,
+            # Errors of the rows that bring a break say nothing of those that follow.
+            self.scales
+            if breaks
+            else tuple(
+                scale.learned(columns, errors / said.raw)
+                for scale, columns in zip(self.scales, said.features, strict=True)
+            ),
+            self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
+            self.conformal.learned(errors / said.std),
+            0.0 if breaks else alarm,
+        )
+
+    @property
+    def change(self) -> float:
+        """From 0, all is as expected, to 1, where a break is declared."""
+        return self.alarm / _ALARM
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays in bytes; it does not grow with the number of rows."""
+        return sum(_sizes(self))
+
+    def __repr__(self) -> str:
+        return f"StreamState(n_rows={self.experts.n_seen}, nbytes={self.nbytes})"
+
+
+# Who predicts rows and then learns them need not forecast them twice.
+_LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
+
+
+def _weights_anew(means: Array, y: Array) -> Weights:
+    """Weights by how well experts fit the rows that brought a break, now that they have learned these.
+
+    None predicted them, and past scores are of another world. Means (K, n).
+    """
+    errors = y - means
+    spread = np.sqrt(np.square(errors).mean(axis=1)).min()
+    return Weights.empty(len(means)).learned(norm.logpdf(errors, scale=max(spread, 1e-9 * np.abs(y).max(), 1e-150)))
+
+
+def _cumulated(alarm: float, excess: Array) -> float:
+    """The cumulated sum, which does not fall below zero, after further rows."""
+    path = alarm + np.cumsum(excess)
+    return float(path[-1] - min(path.min(), 0.0))
+
+
+def _sizes(piece: Any) -> Any:
+    """Bytes of the arrays of dataclasses, nested."""
+    if isinstance(piece, np.ndarray | ContextState):
+        yield piece.nbytes
+    elif isinstance(piece, tuple):
+        for part in piece:
+            yield from _sizes(part)
+    elif is_dataclass(piece):
+        for field in fields(piece):
+            yield from _sizes(getattr(piece, field.name))

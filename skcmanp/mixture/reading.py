@@ -1,0 +1,71 @@
+"""Neural processes on a stream: one that reads it all, and one that is adapted anew to recent rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcmanp.checkpoints import get_network
+from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.learner import Learner
+from skcmanp.mixture.linear import discounts
+from skcmanp.predictor import Predictor
+from skcmanp.state.context import ContextState
+from skcmanp.validation import Rows
+
+Array = NDArray[np.float64]
+
+# Rows wait until they are this share of those that were read, as latents and posterior cost as much for one row as for
+# many; they wait no longer than so many rows.
+_SHARE, _MOST = 0.04, 500
+
+
+@dataclass(frozen=True, eq=False)
+class StreamReading:
+    """What a `CMANPRegressor` remembers of a stream, and the rows that wait to be read.
+
+    Parameters
+    ----------
+    state : ContextState
+    X : ndarray (n, d)
+        Features of the rows that wait.
+    y : ndarray (n, 1)
+    half_life : float, default=inf
+        In rows, after which a row counts half.
+    """
+
+    state: ContextState
+    X: Array
+    y: Array
+    half_life: float = np.inf
+
+    @classmethod
+    def begin(cls, learner: Learner, rows: Rows) -> StreamReading:
+        """Of the first rows of a stream, which goes on to be adapted to."""
+        return cls(learner.begin(rows), rows.X[:0], rows.y[:0])
+
+    @classmethod
+    def adapted(cls, learner: Learner, rows: Rows, half_life: float) -> StreamReading:
+        """Adapted to these rows."""
+        return cls(learner.fit(rows), rows.X[:0], rows.y[:0], half_life)
+
+    def predict(self, learner: Learner, X: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation, (m, d) -> (m,), (m,)."""
+        device = resolve_device(learner.device, or_cpu=True)
+        network = get_network(learner.checkpoint, device, DTYPES[learner.dtype])
+        mean, std = Predictor(network, self.state, learner.chunk_size, None).predict(X)
+        return mean[:, 0], std[:, 0]
+
+    def learned(self, learner: Learner, rows: Rows) -> StreamReading:
+        """With further rows."""
+        X, y = np.concatenate([self.X, rows.X]), np.concatenate([self.y, rows.y])
+        if len(y) < min(_SHARE * self.state.n_rows, _MOST):
+            return replace(self, X=X, y=y)
+        if np.isinf(self.half_life):
+            state = learner.partial_fit(self.state, Rows(X, y))
+        else:
+            faded = self.state.decay(float(np.exp2(-len(y) / self.half_life)))
+            state = learner.partial_fit(faded, Rows(X, y, discounts(len(y), self.half_life)))
+        return replace(self, state=state, X=X[:0], y=y[:0])

@@ -1,0 +1,333 @@
+"""CMANPStreamRegressor: the estimator for streams that move on."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
+from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.learner import Learner
+from skcmanp.mixture.experts import NAMES
+from skcmanp.mixture.mixture import Prediction, StreamState
+from skcmanp.nn.model import CMANP
+from skcmanp.validation import Rows, restored_on_error
+
+Array = NDArray[np.float64]
+
+_MEMORY_FEATURES = 256
+
+
+class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
+    """Probabilistic regression on streams that move on, in constant memory.
+
+    `CMANPRegressor` takes all rows for one world, in any order. Here rows come
+    in order of time, and what was true may cease to be. A mixture of experts of
+    fixed size predicts: neural processes that read all rows, or are adapted anew
+    in mid-stream; boosted trees of recent rows; and Bayesian linear regressions
+    that forget, on the features and on what the others say. Each counts by how
+    well it predicted what came [1]_, and standard deviations are corrected as
+    errors show [2]_. Nothing has to be chosen.
+
+    Parameters
+    ----------
+    checkpoint : str, path or CMANP, default="auto"
+        As of `CMANPRegressor`.
+    memory_features : int, default=None
+        Features of the networks' conjugate memory; None means 256, or as many as
+        the checkpoint has if they are fewer.
+    device : str, default="auto"
+        As of `CMANPRegressor`.
+    dtype : {"float64", "float32", "bfloat16"}, default="float32"
+        Of the networks.
+    random_state : int, RandomState instance or None, default=None
+        Used by `sample_y` if it is not given its own.
+
+    Attributes
+    ----------
+    state_ : StreamState
+        What is remembered.
+    checkpoint_ : Checkpoint
+        Name and SHA-256 of the weights in use.
+    weights_ : dict of str to float
+        Weight of every expert, by name.
+    n_effective_ : float
+        Effective number of rows that predictions rest on, the weighted mean of
+        the experts'.
+    change_ : float
+        From 0, errors are as expected, to 1, where they have been so large for so
+        long that a break is declared.
+    breaks_at_ : int
+        Number of rows before the last break; 0 if there was none.
+    n_samples_seen_ : int
+        Number of rows learned.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features, if X had string column names.
+
+    See Also
+    --------
+    CMANPRegressor : Exact, whatever the order of rows; merges and forgets.
+    skcmanp.streaming.prequential : Predicts, scores and learns a stream.
+
+    References
+    ----------
+    .. [1] Raftery, Karny and Ettler, "Online prediction under model uncertainty
+       via dynamic model averaging", Technometrics 52 (2010).
+    .. [2] Gneiting, Raftery, Westveld and Goldman, "Calibrated probabilistic
+       forecasting using ensemble model output statistics", Monthly Weather
+       Review 133 (2005).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcmanp import CMANPStreamRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 2))
+    >>> level = np.where(np.arange(300) < 150, 0, 50)  # a sensor is replaced
+    >>> y = level + X[:, 0] + 0.1 * rng.normal(size=300)
+    >>> reg = CMANPStreamRegressor().fit(X[:150], y[:150])
+    >>> reg.partial_fit(X[150:250], y[150:250]).n_samples_seen_
+    250
+    >>> mean, std = reg.predict(X[250:], return_std=True)
+    >>> bool(np.abs(mean - y[250:]).mean() < 5)
+    True
+    """
+
+    state_: StreamState
+    checkpoint_: Checkpoint
+    n_features_in_: int
+    feature_names_in_: NDArray
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "checkpoint": [str, os.PathLike, CMANP],
+        "memory_features": [None, Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "dtype": [StrOptions(set(DTYPES))],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        checkpoint: Any = "auto",
+        *,
+        memory_features: int | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        random_state: Any = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.memory_features = memory_features
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ learning
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Forget everything, and learn these rows in order of time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            On invalid rows or parameters, or more features than the checkpoint
+            knows. The estimator stays as it was.
+        """
+        with restored_on_error(self):
+            rows = self._validate_rows(X, y, first=True)
+            self.state_ = StreamState.begin(self._learner(), rows)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn the next rows of the stream, in order of time, at constant cost per row.
+
+        Blocks of a hundred rows are scored and then learned. How a stream is cut
+        into chunks changes which rows were known when others were predicted, and
+        so the weights of experts, but not how fast experts forget.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if the shapes differ from the first call's.
+        """
+        if not hasattr(self, "state_"):
+            return self.fit(X, y)
+        rows = self._validate_rows(X, y)
+        self.state_ = self.state_.learned(self._learner(), rows)
+        return self
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
+        """Predict the targets of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return the predictive standard deviation, noise included.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,)
+        std : ndarray of shape (n_samples,)
+            Only if `return_std`.
+        """
+        said = self._predict(X)
+        return (said.mean, said.std) if return_std else said.mean
+
+    def predict_interval(self, X: ArrayLike, confidence: float = 0.9) -> tuple[Array, Array]:
+        """Central intervals whose share of covered rows holds its level, whatever comes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        confidence : float, default=0.9
+            Level. That of .5, .8, .9, .95 and .99 is guaranteed in the long run, see
+            `skcmanp.mixture.conformal.ConformalWidths`; others lie between these.
+
+        Returns
+        -------
+        low, high : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If `confidence` is not between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.9.")
+        said = self._predict(X)
+        width = self.state_.conformal.width(confidence)
+        return said.mean - width * said.std, said.mean + width * said.std
+
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Draw targets of rows from their predictive distributions, each row for itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int, default=1
+            Number of draws per row.
+        random_state : int, RandomState instance or None, default=None
+            None means the estimator's own `random_state`; if that is None too,
+            every call draws anew.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples_X, n_samples)
+        """
+        said = self._predict(X)
+        rng = check_random_state(self.random_state if random_state is None else random_state)
+        return rng.normal(said.mean, said.std, size=(n_samples, len(said.mean))).T
+
+    def log_prob(self, X: ArrayLike, y: ArrayLike) -> Array:
+        """Log density of targets under their predictive distributions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            In nats and y's own units.
+        """
+        check_is_fitted(self)
+        rows = self._validate_rows(X, y)
+        said = self.state_.predict(self._learner(), rows.X)
+        return norm.logpdf(rows.y[:, 0], said.mean, said.std)
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def n_samples_seen_(self) -> int:
+        return self.state_.experts.n_seen
+
+    @property
+    def weights_(self) -> dict[str, float]:
+        return dict(zip(NAMES, self.state_.weights.values.tolist(), strict=True))
+
+    @property
+    def n_effective_(self) -> float:
+        return float(self.state_.weights.values @ self.state_.experts.n_effective())
+
+    @property
+    def change_(self) -> float:
+        return self.state_.change
+
+    @property
+    def breaks_at_(self) -> int:
+        return self.state_.experts.start
+
+    def _predict(self, X: ArrayLike) -> Prediction:
+        check_is_fitted(self)
+        rows = validate_data(self, X, reset=False, dtype=np.float64)
+        return self.state_.predict(self._learner(), rows)
+
+    def _validate_rows(self, X: ArrayLike, y: ArrayLike, first: bool = False) -> Rows:
+        """Checked rows; `first` ones choose the checkpoint."""
+        rows, targets = validate_data(self, X, y, reset=first, y_numeric=True, dtype=np.float64)
+        if first:
+            self.checkpoint_ = self._resolve()
+            check_table(self.checkpoint_, self._network_config(), self.n_features_in_, 1)
+        return Rows(rows, targets.astype(np.float64)[:, None])
+
+    def _resolve(self) -> Checkpoint:
+        own = resolve_checkpoint(self.checkpoint, self.n_features_in_, self.memory_features)
+        if self.memory_features is not None:
+            return own
+        network = get_network(own, resolve_device(self.device), DTYPES[self.dtype])
+        if network.config.adapted_features <= _MEMORY_FEATURES:
+            return own
+        return resolve_checkpoint(self.checkpoint, self.n_features_in_, _MEMORY_FEATURES)
+
+    def _network_config(self) -> Any:
+        return get_network(self.checkpoint_, resolve_device(self.device), DTYPES[self.dtype]).config
+
+    def _learner(self) -> Learner:
+        return Learner(
+            self.checkpoint_,
+            None,
+            True,
+            standardize=True,
+            adapt="auto",
+            x_bounds=None,
+            y_bounds=None,
+            chunk_size=8192,
+            device=self.device,
+            dtype=self.dtype,
+            n_jobs=1,
+            verbose=0,
+        )

@@ -1,0 +1,151 @@
+"""CMANPStreamRegressor: its contract, and streams whose truth is known."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from skcmanp import CMANPStreamRegressor
+from skcmanp.mixture.experts import NAMES
+from skcmanp.streaming import prequential, split_batches
+
+
+@pytest.fixture(scope="module")
+def stream():
+    """500 rows of 3 features."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1e3, 5.0]
+    return X, 50 + 20 * np.sin(X[:, 0]) + 0.1 * X[:, 1] + rng.normal(size=500)
+
+
+@pytest.fixture(scope="module")
+def fitted(model, stream):
+    X, y = stream
+    return CMANPStreamRegressor(checkpoint=model).fit(X[:400], y[:400])
+
+
+def test_predictions(fitted, stream):
+    X, y = (array[400:] for array in stream)
+    mean, std = fitted.predict(X, return_std=True)
+    np.testing.assert_array_equal(mean, fitted.predict(X))
+    assert mean.shape == std.shape == y.shape
+    assert np.sqrt(np.mean((y - mean) ** 2)) < 0.5 * y.std()
+    np.testing.assert_allclose(fitted.log_prob(X, y), norm.logpdf(y, mean, std))
+    drawn = fitted.sample_y(X, 2000, random_state=0)
+    np.testing.assert_allclose(drawn.mean(axis=1), mean, atol=0.2 * std.max())
+    np.testing.assert_allclose(drawn.std(axis=1), std, rtol=0.1)
+    low, high = fitted.predict_interval(X)
+    assert 0.8 < ((low < y) & (y < high)).mean() < 1
+    narrow = fitted.predict_interval(X, 0.5)
+    assert (narrow[1] - narrow[0] < high - low).all()
+    with pytest.raises(ValueError, match="confidence=1"):
+        fitted.predict_interval(X, 1)
+
+
+def test_a_row_is_predicted_whatever_the_others(fitted, stream):
+    X = stream[0][400:420]
+    together = fitted.predict(X, return_std=True)
+    alone = np.array([fitted.predict(x[None], return_std=True) for x in X])[:, :, 0].T
+    np.testing.assert_allclose(alone, together, rtol=1e-5)  # of a float32 network
+
+
+def test_what_is_known_shows(fitted):
+    assert fitted.n_samples_seen_ == 400
+    assert list(fitted.weights_) == list(NAMES)
+    assert sum(fitted.weights_.values()) == pytest.approx(1)
+    assert 0 < fitted.n_effective_ <= 400
+    assert 0 <= fitted.change_ <= 1
+    assert fitted.breaks_at_ == 0
+    assert "n_rows=400" in repr(fitted.state_)
+
+
+def test_pickles_go_on_alike(fitted, stream):
+    X, y = stream
+    copy, other = pickle.loads(pickle.dumps(fitted)), pickle.loads(pickle.dumps(fitted))
+    for reg in (copy, other):
+        reg.partial_fit(X[400:450], y[400:450])
+    np.testing.assert_array_equal(copy.predict(X[450:]), other.predict(X[450:]))
+    assert fitted.n_samples_seen_ == 400
+
+
+def test_fit_is_partial_fit_in_blocks(model, stream, fitted):
+    X, y = stream
+    reg = CMANPStreamRegressor(checkpoint=model)
+    for start in range(0, 400, 100):
+        reg.predict(X[start : start + 100]) if start else None
+        reg.partial_fit(X[start : start + 100], y[start : start + 100])
+    for mine, theirs in zip(reg.predict(X, return_std=True), fitted.predict(X, return_std=True), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_what_experts_forget_does_not_depend_on_chunks(model, stream):
+    """Decay is by row: after the same rows, regressions on the features are the same."""
+    X, y = stream
+    sums = []
+    for size in (1, 6, 60):
+        reg = CMANPStreamRegressor(checkpoint=model)
+        for start in range(0, 60, size):
+            reg.partial_fit(X[start : start + size], y[start : start + size])
+        rows = np.column_stack([X, np.full(len(X), 60)])
+        sums.append([regression.predict(rows) for regression in reg.state_.experts.regressions[:3]])
+    np.testing.assert_allclose(sums[0], sums[2], rtol=1e-6)
+    np.testing.assert_allclose(sums[1], sums[2], rtol=1e-6)
+
+
+def test_errors_leave_the_estimator_as_it_was(fitted, stream):
+    X, y = stream
+    before = pickle.dumps(fitted)
+    for rows, targets in ((np.full((2, 3), np.nan), y[:2]), (X[:2, :2], y[:2]), (X[:2], [1.0, np.inf])):
+        with pytest.raises(ValueError, match=r"NaN|features|infinity"):
+            fitted.partial_fit(rows, targets)
+    assert pickle.dumps(fitted) == before
+
+
+# ------------------------------------------------------------------ streams whose truth is known
+
+NOISE = 0.5
+
+
+def truth(kind, n, rng):
+    """Features, targets, and the mean and standard deviation that an oracle knows; all change after the first half."""
+    X, t = rng.normal(size=(n, 3)), np.arange(n)
+    later = t >= n // 2
+    mean, std = X @ [2.0, -1.0, 0.0], np.full(n, NOISE)
+    if kind == "level climbs":
+        mean = mean + 1000 * NOISE * t / n
+    elif kind == "season returns":
+        X[:, 2] = t % 200
+        mean = mean + 5 * np.sin(np.pi * X[:, 2] / 100)
+    elif kind == "sensor is replaced":
+        mean = np.where(later, 40 + 3 * mean, mean)
+    elif kind == "feature starts to move":
+        X[:, 2] = np.where(later, 5 + X[:, 2], 1.0)
+        mean = mean + 3 * np.where(later, X[:, 2], 1.0)
+    elif kind == "noise triples":
+        std = np.where(later, 3 * NOISE, NOISE)
+    return X, rng.normal(mean, std), mean, std
+
+
+@pytest.mark.parametrize(
+    ("kind", "excess"),
+    [
+        ("level climbs", 5.0),
+        ("season returns", 1.0),
+        ("sensor is replaced", 0.5),
+        ("feature starts to move", 0.5),
+        ("noise triples", 0.15),
+        ("nothing", 0.1),
+    ],
+)
+def test_streams_that_move(model, kind, excess):
+    """Excess NLL over an oracle in the last 400 rows, and coverage of all but those that were there at first."""
+    n, size = 1200, 100
+    X, y, mean, std = truth(kind, n, np.random.default_rng(0))
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    scores = prequential(reg, split_batches(X[300:], y[300:], batch_size=size))
+    assert sum(scores[f"weight of {name}"] for name in NAMES) == pytest.approx(1)
+    oracle = -norm.logpdf(y[-400:], mean[-400:], std[-400:]).mean()
+    assert scores["nll"][-4:].mean() - oracle < excess
+    assert scores["coverage"].mean() > 0.75
+    assert scores["coverage"][-4:].mean() > 0.85

@@ -1,0 +1,61 @@
+"""River's interface."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import SGDRegressor
+
+from skcmanp import CMANPStreamRegressor
+from skcmanp.streaming import to_river
+
+river = pytest.importorskip("river")
+pytestmark = pytest.mark.filterwarnings("default")  # of another package
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    return pd.DataFrame(X, columns=["a", "b"]), pd.Series(10 + X[:, 0] + 0.1 * rng.normal(size=60))
+
+
+def test_rows_one_by_one_and_many(model, rows):
+    X, y = rows
+    adapter = to_river(CMANPStreamRegressor(checkpoint=model))
+    assert isinstance(adapter, river.base.Regressor)
+    assert adapter.predict_one({"a": 1.0, "b": 2.0}) == 0.0
+    assert (adapter.predict_many(X) == 0).all()
+    adapter.learn_many(X[:50], y[:50])
+    adapter.learn_one({"b": X["b"][50], "a": X["a"][50], "later": 1.0}, y[50])  # order and further ones do not matter
+    mean, std = adapter.estimator.predict(X[51:52].to_numpy(), return_std=True)
+    row = X.iloc[51].to_dict()
+    assert adapter.predict_one(row) == pytest.approx(mean[0])
+    normal = adapter.predict_one(row, with_dist=True)
+    assert (normal.mu, normal.sigma) == pytest.approx((mean[0], std[0]))
+    low, high = adapter.predict_interval_one(row)
+    assert low < mean[0] < high
+    assert adapter.predict_many(X[51:53]).index.tolist() == [51, 52]
+    assert pickle.loads(pickle.dumps(adapter)).predict_one(row) == adapter.predict_one(row)
+    with pytest.raises(KeyError, match="b"):
+        adapter.predict_one({"a": 1.0})
+
+
+def test_river_evaluates_it(rows):
+    from river import evaluate, metrics, stream
+
+    X, y = rows
+    score = evaluate.progressive_val_score(
+        stream.iter_pandas(X, y), to_river(SGDRegressor(random_state=0)), metrics.RMSE()
+    )
+    assert 0 < score.get() < y.mean()
+
+
+def test_what_an_estimator_cannot_do():
+    with pytest.raises(TypeError, match="no partial_fit"):
+        to_river(object())
+    with pytest.raises(TypeError, match="no return_std"):
+        to_river(SGDRegressor()).predict_one({"a": 1.0}, with_dist=True)
+    with pytest.raises(TypeError, match="no predict_interval"):
+        to_river(SGDRegressor()).predict_interval_one({"a": 1.0})
