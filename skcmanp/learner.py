@@ -42,10 +42,11 @@ class Learner:
     dtype: str
     n_jobs: int | None
     verbose: int
+    trees: bool = True  # whether these may be among what rows fix
 
     def fit(self, rows: Rows) -> ContextState:
         """The state adapted to all rows, after reading them."""
-        return self._read(self._adapted_to(rows), rows)
+        return self._read(self._adapted_to(rows, self.trees), rows)
 
     def partial_fit(self, state: ContextState, rows: Rows) -> ContextState:
         """The state after reading further rows; those of a stream that is still adapted to are kept, and adapted to."""
@@ -86,12 +87,12 @@ class Learner:
 
     def _read_stream(self, first_rows: FirstRows, rest: Rows) -> ContextState:
         """The state of a stream, from its first row on."""
-        adapted = self._adapted_to(first_rows.fitted)
+        adapted = self._adapted_to(first_rows.fitted, self.trees and first_rows.are_enough)
         if first_rows.are_enough:
             return self._read(self._read(adapted, first_rows.rows), rest)
         return self._read(adapted, first_rows.rows, first_rows)
 
-    def _adapted_to(self, rows: Rows) -> ContextState:
+    def _adapted_to(self, rows: Rows, trees: bool) -> ContextState:
         """The state of no rows, with what these fix."""
         network = self._network
         adaptation = Adaptation.fit(
@@ -105,6 +106,7 @@ class Learner:
             how=self._how(network.config),
             memory_features=network.config.adapted_features,
             max_columns=network.config.dim_x,
+            trees=trees,
         )
         return ContextState(
             self.checkpoint.name,

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.devices import DTYPES, resolve_device
+from skcmanp.frames import Kind
 from skcmanp.learner import Learner
 from skcmanp.mixture.experts import NAMES
 from skcmanp.mixture.mixture import Prediction, StreamState
@@ -305,13 +306,16 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         return Rows(rows, targets.astype(np.float64)[:, None])
 
     def _resolve(self) -> Checkpoint:
-        own = resolve_checkpoint(self.checkpoint, self.n_features_in_, self.memory_features)
+        own = resolve_checkpoint(self.checkpoint, self._kinds(), self.memory_features)
         if self.memory_features is not None:
             return own
         network = get_network(own, resolve_device(self.device), DTYPES[self.dtype])
         if network.config.adapted_features <= _MEMORY_FEATURES:
             return own
-        return resolve_checkpoint(self.checkpoint, self.n_features_in_, _MEMORY_FEATURES)
+        return resolve_checkpoint(self.checkpoint, self._kinds(), _MEMORY_FEATURES)
+
+    def _kinds(self) -> tuple[Kind, ...]:
+        return (Kind.NUMBER,) * self.n_features_in_
 
     def _network_config(self) -> Any:
         return get_network(self.checkpoint_, resolve_device(self.device), DTYPES[self.dtype]).config
@@ -320,7 +324,9 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         return Learner(
             self.checkpoint_,
             None,
+            self._kinds(),
             True,
+            trees=False,  # there are experts for that
             standardize=True,
             adapt="auto",
             x_bounds=None,
