@@ -25,6 +25,10 @@ def found():
     return CMANPRegressor(memory_features=96).fit(frame, y).context_.adaptation
 
 
+def longer(array):
+    return np.append(array, array[-1:], axis=0) if len(array) else np.ones((1, *array.shape[1:]))
+
+
 def with_array(adaptation, name, change):
     arrays = {key: array.copy() for key, array in adaptation.arrays().items()}
     arrays[name] = change(arrays[name])
@@ -46,10 +50,7 @@ def test_what_rows_have_led_to_is_possible(found):
 
 def test_every_array_must_have_its_shape_and_finite_values(found):
     for name, array in found.arrays().items():
-        for change in (
-            lambda a: a[None],
-            lambda a: np.append(a, a[-1:], axis=0) if len(a) else np.ones((1, *a.shape[1:])),
-        ):
+        for change in (lambda a: a[None], longer):
             with pytest.raises(ValueError, match=r"first rows fixed|signal-to-noise ratio|features"):
                 with_array(found, name, change).check_possible()
         if array.dtype.kind == "f" and array.size and name != "trees.threshold":
@@ -138,5 +139,5 @@ class Roots(Part):
 def test_parts_that_say_nothing_of_their_arrays_are_tried():
     Roots(np.ones(3)).check_possible(3)
     for part in (Roots(-np.ones(3)), Roots(np.array([3.0]))):
-        with pytest.raises(ValueError, match="makes no . finite features"):
+        with pytest.raises(ValueError, match=r"makes no \d finite features"):
             part.check_possible(3)

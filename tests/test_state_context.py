@@ -270,6 +270,7 @@ def sealed(header=(), arrays=()):
         "fingerprint": good.fingerprint,
         "feature_names": good.feature_names,
         "y_is_1d": good.y_is_1d,
+        "kinds": good.kinds,
         **dict(header),
     }
     arrays = {name: array for name, array in {**good._arrays(), **dict(arrays)}.items() if array is not None}
