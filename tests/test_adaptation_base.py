@@ -50,7 +50,8 @@ def test_what_rows_have_led_to_is_possible(found):
 
 def test_every_array_must_have_its_shape_and_finite_values(found):
     for name, array in found.arrays().items():
-        for change in (lambda a: a[None], longer):
+        # There may be more inducing points, but nothing else depends on their number.
+        for change in (lambda a: a[None], *([] if name == "inducing_points.points" else [longer])):
             with pytest.raises(ValueError, match=r"first rows fixed|signal-to-noise ratio|features"):
                 with_array(found, name, change).check_possible()
         if array.dtype.kind == "f" and array.size and name != "trees.threshold":
