@@ -29,7 +29,11 @@ class Predictor(NamedTuple):
 
     def predict(self, X: NDArray, include_noise: bool = True) -> tuple[Array, Array]:
         """Mean and standard deviation, (m, d) -> (m, t), (m, t)."""
-        return self.state.adaptation.targets.moments(*self._scaled(X, include_noise))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = self.state.adaptation.targets.moments(*self._scaled(X, include_noise))
+        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0 if include_noise else std >= 0).all()):
+            raise ValueError("Means or standard deviations of targets leave float64; divide y by a constant.")
+        return mean, std
 
     def quantiles(self, X: NDArray, levels: Array, include_noise: bool = True) -> Array:
         """Quantiles of q levels, (m, d) -> (m, t, q)."""

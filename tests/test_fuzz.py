@@ -1,7 +1,7 @@
 """The fuzzers, with a small budget."""
 
 import pytest
-from fuzz import abuses, damage, sequences
+from fuzz import abuses, damage, interrupts, sequences
 
 
 @pytest.mark.parametrize("is_forged", [False, True], ids=["damaged", "forged"])
@@ -27,3 +27,7 @@ def test_the_command_line_has_an_answer_to_every_abuse():
 
 def test_sequences_of_calls_are_what_they_are_equal_to():
     assert not sequences.run(20)
+
+
+def test_interrupted_calls_are_done_wholly_or_not_at_all():
+    assert not interrupts.run(8)

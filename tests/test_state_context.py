@@ -11,15 +11,26 @@ from test_state_softmax import SHAPE, assert_close
 from test_state_summary import summary
 
 from skcmanp.adaptation import Adaptation
-from skcmanp.adaptation.columns import Table, Targets
+from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.first_rows import FirstRows
+from skcmanp.adaptation.inputs import Inputs
+from skcmanp.adaptation.targets import Targets
+from skcmanp.frames import Kind
 from skcmanp.seal import seal, unsealed
 from skcmanp.state.context import _FORMAT, ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
 from skcmanp.state.sums import RunningSums
 
-SCALING = Adaptation(Table(np.zeros(3), np.ones(3)), Targets(np.zeros(2), np.ones(2)))
+
+def scaling(centre, n_targets):
+    """An adaptation that fixes centres and scales alone."""
+    encoding = Encoding(np.full(len(centre), Kind.NUMBER, dtype=np.int64), centre, np.ones(len(centre)))
+    targets = Targets.fit_moments(np.zeros((1, n_targets)), None, None, standardize=False)
+    return Adaptation(Inputs.of_numbers(encoding), targets)
+
+
+SCALING = scaling(np.zeros(3), 2)
 
 
 def state(n_rows=0, seed=0, **changes):
@@ -99,7 +110,7 @@ def test_only_rows_that_a_stream_goes_on_with_are_kept():
 def test_merging_needs_the_same_network_and_scaling():
     with pytest.raises(ValueError, match=r"checkpoint 'other' \(cdcd"):
         state().merge(state(checkpoint="other", fingerprint="cd" * 32))
-    other = Adaptation(Table(np.ones(3), np.ones(3)), Targets(np.zeros(2), np.ones(2)))
+    other = scaling(np.ones(3), 2)
     with pytest.raises(ValueError, match="x_bounds"):
         state().merge(state(adaptation=other))
     other = Summary(RunningSoftmax.empty((2, *SHAPE[1:])), RunningSums.empty((2, 6, 1)))
@@ -122,7 +133,7 @@ def test_merging_needs_the_same_columns_in_the_same_order(names, message):
 
 
 def test_many_columns_that_differ_are_not_all_listed():
-    wide = Adaptation(Table(np.zeros(12), np.ones(12)), Targets(np.zeros(2), np.ones(2)))
+    wide = scaling(np.zeros(12), 2)
     a, b = (state(adaptation=wide, feature_names=tuple(f"{name}{i}" for i in range(12))) for name in "ab")
     with pytest.raises(ValueError, match="'a0', 'a1', 'a2', 'a3', 'a4' and 7 more here"):
         a.merge(b)
@@ -137,9 +148,10 @@ def test_names_that_only_one_state_has_are_a_warning():
 
 
 def test_merging_needs_y_of_one_shape():
-    scaling = Adaptation(Table(np.zeros(3), np.ones(3)), Targets(np.zeros(1), np.ones(1)))
     one = Summary(RunningSoftmax.empty((1, *SHAPE[1:])), RunningSums.empty((1, 7, 1)))
-    flat, column = (state(adaptation=scaling, summary=one, y_is_1d=y_is_1d) for y_is_1d in (True, False))
+    flat, column = (
+        state(adaptation=scaling(np.zeros(3), 1), summary=one, y_is_1d=y_is_1d) for y_is_1d in (True, False)
+    )
     with pytest.raises(ValueError, match=r"y of shape \(n_samples,\) and of shape \(n_samples, 1\).*y.ravel\(\)"):
         flat.merge(column)
     with pytest.raises(ValueError, match=r"y of shape \(n_samples, 1\) and of shape \(n_samples,\)"):
@@ -258,6 +270,7 @@ def sealed(header=(), arrays=()):
         "fingerprint": good.fingerprint,
         "feature_names": good.feature_names,
         "y_is_1d": good.y_is_1d,
+        "kinds": good.kinds,
         **dict(header),
     }
     arrays = {name: array for name, array in {**good._arrays(), **dict(arrays)}.items() if array is not None}
@@ -306,13 +319,13 @@ def test_states_that_are_possible_are_accepted():
         ({}, {"summary.softmax.peak": np.ones((1, 1, 1))}),
         ({}, {"summary.other": np.ones(1)}),
         ({}, {"other.weight": np.ones(1)}),
-        ({}, {"adaptation.table.scale": np.zeros(3)}),
+        ({}, {"adaptation.encoding.scale": np.zeros(3)}),
         ({}, {"adaptation.targets.scale": np.array([1.0, -1.0])}),
         ({}, {"adaptation.targets.scale": np.array([1.0, np.nan])}),
-        ({}, {"adaptation.table.centre": np.array([1, 2, 3])}),
-        ({}, {"adaptation.table.centre": np.zeros(2)}),
+        ({}, {"adaptation.encoding.centre": np.array([1, 2, 3])}),
+        ({}, {"adaptation.encoding.centre": np.zeros(2)}),
         ({}, {"adaptation.targets.centre": np.zeros(3), "adaptation.targets.scale": np.ones(3)}),
-        ({}, {"adaptation.table.centre": None}),
+        ({}, {"adaptation.encoding.centre": None}),
         ({}, {"adaptation.unknown": np.ones(1)}),
         ({}, {"first_rows.X": np.full((5, 3), np.inf)}),
         ({}, {"first_rows.X": np.zeros((5, 2))}),

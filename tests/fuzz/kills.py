@@ -41,7 +41,7 @@ def run(n: int, seed: int = 0) -> str:
             while not (folder / "killed" / ".lock").exists() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             before = state.stat().st_mtime_ns if state.exists() else 0
-            while state.exists() and state.stat().st_mtime_ns == before and process.poll() is None:
+            while (state.stat().st_mtime_ns if state.exists() else 0) == before and process.poll() is None:
                 if time.monotonic() > deadline:
                     return "no state is saved"
                 time.sleep(0.01)
