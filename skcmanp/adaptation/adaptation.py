@@ -251,10 +251,9 @@ class Adaptation:
         """What different rows, encoded, say."""
         few = rows.take(slice(MAX_ROWS))
         fitted = _fit_memory(inputs, few, memory_features)
-        if with_trees and len(rows.x) >= MIN_ROWS and _may_help(inputs, few, fitted.error):
+        if with_trees and len(rows.x) >= MIN_ROWS and _may_help(inputs, few, float(fitted.squares.mean())):
             inputs, fitted = _with_trees(inputs, fitted, rows, memory_features)
-        unit = float(np.mean(np.square(fitted.signal / fitted.missed)))
-        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, lambda a, b: unit * fitted.change(a, b))
+        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change, fitted.squares, fitted.missed)
         return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, fitted.missed)
 
     # ------------------------------------------------------------------ in use

@@ -34,9 +34,9 @@ class Fitted(NamedTuple):
     ratio: Array  # (1,)
     signal: Array  # (t,)
     missed: Array  # (t,)
-    error: float  # mean square of the errors of rows that are left out
+    squares: Array  # of the errors of rows that are left out, (n,)
     make: Callable[[Array], Features]  # features as they would be if so many rows, in length-scales, were all
-    change: Callable[[Array, Array], float]  # variance of a function's difference between rows, in the signal's units
+    change: Callable[[Array, Array], float]  # variance of a function's difference between rows
 
     def tested(self, kept: Rows, left_out: Rows) -> tuple[Fitted, float]:
         """With what is missed as rows say that are left out, and the log-likelihood of one of them, in nats.
@@ -62,7 +62,9 @@ def fit_memory(rows: Rows, memory_features: int) -> Fitted:
     if not memory_features:  # a network without a memory, or one that learned its features
         one, nothing = np.ones(1), _features(())
         ratio = np.array([evidence.ratio])
-        return Fitted(evidence.lengthscale, (), None, ratio, one, one, 0.0, lambda x: nothing, lambda a, b: 0.0)
+        return Fitted(
+            evidence.lengthscale, (), None, ratio, one, one, np.zeros(len(rows.x)), lambda x: nothing, lambda a, b: 0.0
+        )
     places -= effects.n_features
 
     points = choose_points(rows.x, int(MAX_SHARE * places), standard.x)
@@ -73,16 +75,18 @@ def fit_memory(rows: Rows, memory_features: int) -> Fitted:
         return _features((*alone, *process.parts(choose_points(x, len(points), x * evidence.lengthscale))))
 
     relative = _relative_noise(noise, rows.x)
-    missed, error = missed_scale(rows, split_rows(standard, FOLDS), make, relative, evidence.ratio, evidence.signal)
+    missed, squares = missed_scale(rows, split_rows(standard, FOLDS), make, relative, evidence.ratio, evidence.signal)
+
+    unit = float(np.mean(np.square(evidence.signal)))
 
     def change(x: Array, other: Array) -> float:
         lines = sum(np.square(part.of_rows(x) - part.of_rows(other)).sum(1) for part in alone)
         distance = np.sqrt(np.square(x - other).sum(1))
-        return float(np.mean(lines + 2 * process.variance * (1 - matern52_of(distance))))
+        return unit * float(np.mean(lines + 2 * process.variance * (1 - matern52_of(distance))))
 
     ratio = np.array([evidence.ratio])
     parts = (*alone, *process.parts(points))
-    return Fitted(evidence.lengthscale, parts, noise, ratio, evidence.signal, missed, error, make, change)
+    return Fitted(evidence.lengthscale, parts, noise, ratio, evidence.signal, missed, squares, make, change)
 
 
 def _relative_noise(noise: NoiseProfile | None, x: Array) -> Array:

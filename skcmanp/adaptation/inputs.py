@@ -20,8 +20,8 @@ from skcmanp.frames import Kind
 # Columns of a wider table that are seen, the most telling ones, beside what is predicted from all.
 MAX_COLUMNS = 24
 
-# A column misses values often, if so many of the first rows do: the noise then has what that leaves open.
-_OFTEN = 5
+# A column misses values often, if so many of the first rows do.
+_OFTEN = 20
 
 # Rows of which ridge regressions are fitted: on very wide tables their cost grows with the square of the number.
 _RIDGE_ROWS = 2048
@@ -43,21 +43,18 @@ class Selection(Frozen):
         Of the numbers, then the codes of categories, then predictions from all.
     centre, scale : ndarray (d,)
         The scale is a length-scale, too, where that is known.
-    often : ndarray (c,), int64
-        Whether a column of the table misses values often.
     unknown : ndarray (c,)
-        Variance of what a value tells that is missing though that is not often
-        so, or a category that was not there, relative to the process.
+        Variance of what is open where a number is missing, or a category is one
+        that was not there, relative to what features miss.
     """
 
     name = "selection"
-    shapes: ClassVar = {"used": "d", "centre": "d", "scale": "d", "often": "c", "unknown": "c"}
+    shapes: ClassVar = {"used": "d", "centre": "d", "scale": "d", "unknown": "c"}
     positive = ("scale",)
-    integers: ClassVar[dict[str, type]] = {"used": np.int64, "often": np.int64}
+    integers: ClassVar[dict[str, type]] = {"used": np.int64}
     used: NDArray[np.int64]
     centre: Array
     scale: Array
-    often: NDArray[np.int64]
     unknown: Array
 
 
@@ -86,7 +83,7 @@ class Inputs:
         """All columns as they are."""
         n = len(encoding.centre)
         none = np.zeros(len(encoding.kinds))
-        return cls(encoding, Selection(np.arange(n), np.zeros(n), np.ones(n), none.astype(np.int64), none))
+        return cls(encoding, Selection(np.arange(n), np.zeros(n), np.ones(n), none))
 
     @classmethod
     def fit(cls, encoding: Encoding, rows: Rows, max_columns: int) -> Inputs:
@@ -140,21 +137,30 @@ class Inputs:
             if j >= n_encoded:  # not in standard deviations yet
                 centre[i] = np.average(every[:, j], weights=rows.weight)
                 scale[i] = np.sqrt(np.average(np.square(every[:, j] - centre[i]), weights=rows.weight)) or 1.0
-        missing = np.isnan(rows.x).sum(0) >= _OFTEN
-        often = np.zeros(len(self.encoding.kinds), dtype=np.int64)
-        np.maximum.at(often, self.encoding.source, missing.astype(np.int64))
-        return replace(self, selection=Selection(used, centre, scale, often, self.selection.unknown))
+        return replace(self, selection=Selection(used, centre, scale, self.selection.unknown))
 
-    def with_unknown(self, rows: Rows, change: Callable[[Array, Array], float]) -> Inputs:
-        """Find what every column tells: by the variance of a function's `change` between some rows, and without it."""
+    def with_unknown(
+        self, rows: Rows, change: Callable[[Array, Array], float], squares: Array, missed: Array
+    ) -> Inputs:
+        """Find what every column tells, in units of what features miss (t,).
+
+        Where a column misses values often, rows say it that were left out: by
+        how much larger the squares (n,) of their errors are. Otherwise it is
+        the variance of the function's `change` between some rows, and without it.
+        """
         encoded = rows.x[:_TRIED_ROWS]
         before = self.seen(encoded)[0]
-        unknown = np.zeros(len(self.encoding.kinds))
+        unit, unknown = float(np.mean(np.square(missed))), np.zeros(len(self.encoding.kinds))
         for column in np.unique(self._sources()):
-            changed = encoded.copy()
             numbers = self.encoding.source == column
-            changed[:, numbers] = _UNSEEN if self.encoding.kinds[column] == Kind.CATEGORY else np.nan
-            unknown[column] = change(before, self.seen(changed)[0])
+            absent = np.isnan(rows.x[:, numbers]).any(1)
+            is_category = self.encoding.kinds[column] == Kind.CATEGORY
+            if not is_category and absent.sum() >= _OFTEN and (~absent).sum() >= _OFTEN:
+                unknown[column] = max(squares[absent].mean() - squares[~absent].mean(), 0.0) / unit
+                continue
+            changed = encoded.copy()
+            changed[:, numbers] = _UNSEEN if is_category else np.nan
+            unknown[column] = change(before, self.seen(changed)[0]) / unit
         return replace(self, selection=replace(self.selection, unknown=unknown))
 
     @property
@@ -232,9 +238,7 @@ class Inputs:
             absent[:, self.categories.columns] = ~known
         unknown = np.zeros((len(encoded), len(selection.unknown)), dtype=bool)
         for j in np.flatnonzero(absent.any(0)):
-            column = self.encoding.source[j]
-            if self.encoding.is_category[j] or not selection.often[column]:
-                unknown[:, column] |= absent[:, j]
+            unknown[:, self.encoding.source[j]] |= absent[:, j]
         return np.nan_to_num(seen, copy=False), unknown @ selection.unknown
 
     def numbers(self, encoded: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.bool_]]:

@@ -35,7 +35,7 @@ def missed_scale(
     noise: Array,
     ratio: float,
     signal: Array,
-) -> tuple[Array, float]:
+) -> tuple[Array, Array]:
     """Standard deviation of the process that features miss, by cross-validation.
 
     Inducing points miss the more of a function, the farther a row is from them.
@@ -63,18 +63,18 @@ def missed_scale(
     Returns
     -------
     scale : ndarray (t,)
-    error : float
-        Mean square of the errors.
+    squares : ndarray (n,)
+        Of the errors, means of all targets.
     """
     if len(rows.x) < 2 * FOLDS:
-        return signal, 0.0
-    total, squares = -_PENALTY[:, None] * np.ones(len(signal)), []
+        return signal, np.zeros(len(rows.x))
+    total, squares = -_PENALTY[:, None] * np.ones(len(signal)), np.empty(len(rows.x))
     for k in range(FOLDS):
         kept, left_out = rows.take(fold != k), rows.take(fold == k)
         tried, error = likelihood(kept, left_out, features(kept.x), noise[fold == k], ratio, signal)
         total += tried
-        squares.append(np.square(error))
-    return signal * np.exp(_GRID[total.argmax(0)]), float(np.concatenate(squares).mean())
+        squares[fold == k] = np.square(error).mean(1)
+    return signal * np.exp(_GRID[total.argmax(0)]), squares
 
 
 def best_scale(
