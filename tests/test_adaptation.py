@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_model
+from conftest import inputs_of, make_model, targets_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.gaussian_process.kernels import Matern
 
 from skcmanp.adaptation import Adaptation, Basis, Part, adaptation
-from skcmanp.adaptation.adaptation import MAX_SHARE, PARTS, UNKNOWN_RATIO
-from skcmanp.adaptation.columns import Table, Targets
+from skcmanp.adaptation.adaptation import PARTS, UNKNOWN_RATIO
+from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale, maximise_evidence
+from skcmanp.adaptation.fitting import MAX_SHARE
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.main_effects import MainEffects
 from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
@@ -74,18 +75,18 @@ def test_only_scales_are_fixed_unless_more_is_asked_for():
     found = Adaptation.fit(X, y)
     assert found.parts == ()
     assert found.noise is None
-    assert found.table.equals(Table.fit("x_bounds", X, None))
+    assert found.inputs.encoding.equals(Encoding.fit(X, None))
     np.testing.assert_array_equal(found.ratio, UNKNOWN_RATIO)
     assert (found.n_features, found.n_targets) == (3, 1)
-    np.testing.assert_array_equal(found.scale_x(X), found.table.scaled(X))
+    np.testing.assert_array_equal(found.scale_x(X), found.inputs.encoding(X))
     np.testing.assert_allclose(found.targets.moments(found.scale_y(y), np.ones_like(y))[0], y)
 
 
 def test_bounds_replace_moments():
     X, y = np.random.default_rng(0).normal(size=(10, 2)), np.ones((10, 1))
     found = Adaptation.fit(X, y, x_bounds=([0, -1], [12, 1]), y_bounds=(0, 1))
-    np.testing.assert_allclose(found.table.centre, [6, 0])
-    np.testing.assert_allclose(found.table.scale, [12 / 12**0.5, 2 / 12**0.5])
+    np.testing.assert_allclose(found.inputs.encoding.centre, [6, 0])
+    np.testing.assert_allclose(found.inputs.encoding.scale, [12 / 12**0.5, 2 / 12**0.5])
     np.testing.assert_allclose(found.targets.centre, [0.5])
     assert np.array_equal(Adaptation.fit(X, y, standardize=False).scale_x(X), X)
     for name in ("x_bounds", "y_bounds"):
@@ -98,12 +99,12 @@ def test_length_scales_multiply_the_features_scale():
     X = rng.normal(size=(80, 2)) * [10.0, 0.1]
     y = np.sin(X[:, :1] / 5)
     plain, default, fitted = (Adaptation.fit(X, y, how=how, memory_features=30) for how in ("none", "default", "fit"))
-    np.testing.assert_allclose(default.table.scale, plain.table.scale * default_lengthscale(2))
-    relevant, idle = fitted.table.scale / plain.table.scale
+    np.testing.assert_allclose(default.lengthscale, plain.lengthscale * default_lengthscale(2))
+    relevant, idle = fitted.lengthscale / plain.lengthscale
     assert relevant < 2
     assert idle > 5
     for found in (default, fitted):
-        np.testing.assert_array_equal(found.table.centre, plain.table.centre)
+        np.testing.assert_array_equal(found.inputs.encoding.centre, plain.inputs.encoding.centre)
         assert found.targets.equals(plain.targets)
 
 
@@ -113,7 +114,7 @@ def test_networks_that_learned_their_features_want_length_scales_alone(d, how):
     X, y = smooth(60)
     found = Adaptation.fit(X[:, :d], y, how=how)
     assert found.parts == ()
-    stretched = found.table.scale / Table.fit("x_bounds", X[:, :d], None).scale
+    stretched = found.lengthscale / Encoding.fit(X[:, :d], None).scale
     assert np.allclose(stretched, default_lengthscale(d)) is (how == "default")
     found.check_possible()
     assert Adaptation.from_arrays(found.arrays()).equals(found)
@@ -224,7 +225,7 @@ def test_missed_variance_is_in_units_of_every_target():
 
 def basis_of(parts, n_features, **changes):
     one = torch.ones(1).double()
-    basis = Basis(tuple(part.to("cpu") for part in parts), None, one, one, n_features)
+    basis = Basis(tuple(part.to("cpu") for part in parts), None, one, one, n_features, parts[0].slope.shape[-1])
     return replace(basis, **changes)
 
 
@@ -406,7 +407,7 @@ def with_season(found, period, variance, n_features):
     """In the place of two inducing points."""
     (*others, inducing, waves) = found.parts
     fewer = InducingPoints(inducing.points[:-2], inducing.variance)
-    season = Season(np.array([period / found.table.scale[0]]), np.array([variance]))
+    season = Season(np.array([period / found.lengthscale[0]]), np.array([variance]))
     changed = replace(found, parts=(*others, fewer, season, waves))
     assert sum(part.n_features for part in changed.parts) <= n_features
     return changed
@@ -502,10 +503,10 @@ def test_arrays_that_cannot_be_are_refused(data):
         ({"ratio": np.zeros(1)}, "not positive"),
         ({"missed": -np.ones(1)}, "not positive"),
         ({"missed": np.ones(3)}, "missed is not that of 1 targets"),
-        ({"table": Table(np.zeros(3), -np.ones(3))}, "not positive"),
-        ({"targets": Targets(np.zeros(1), np.zeros(1))}, "not positive"),
-        ({"table": Table(np.zeros(2), np.ones(3))}, "not as many"),
-        ({"table": Table(np.zeros(4), np.ones(4))}, "not of 4 features"),
+        ({"inputs": inputs_of(np.zeros(3), -np.ones(3))}, "not positive"),
+        ({"targets": targets_of(np.zeros(1), np.zeros(1))}, "not positive"),
+        ({"inputs": inputs_of(np.zeros(2), np.ones(3))}, "not as many"),
+        ({"inputs": inputs_of(np.zeros(4), np.ones(4))}, "not of 4 features"),
         ({"parts": (Trend(np.ones(5)),)}, "not of 3 features"),
         ({"noise": NoiseProfile(*np.zeros((6, 2, 2)))}, "not of 3 features"),
     ],

@@ -7,18 +7,17 @@ import pytest
 import safetensors.numpy
 from hypothesis import example, given
 from hypothesis import strategies as st
+from conftest import inputs_of, scaling_of
 from test_state_softmax import SHAPE, assert_close
 from test_state_summary import summary
 
-from skcmanp.adaptation import Adaptation
-from skcmanp.adaptation.columns import Table, Targets
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.state.context import ContextState, _digest
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
 from skcmanp.state.sums import RunningSums
 
-SCALING = Adaptation(Table(np.zeros(3), np.ones(3)), Targets(np.zeros(2), np.ones(2)))
+SCALING = scaling_of(3, 2)
 
 
 def state(n_rows=0, seed=0, **changes):
@@ -98,7 +97,7 @@ def test_only_rows_that_a_stream_goes_on_with_are_kept():
 def test_merging_needs_the_same_network_and_scaling():
     with pytest.raises(ValueError, match=r"checkpoint 'other' \(cdcd"):
         state().merge(state(checkpoint="other", fingerprint="cd" * 32))
-    other = Adaptation(Table(np.ones(3), np.ones(3)), Targets(np.zeros(2), np.ones(2)))
+    other = replace(SCALING, inputs=inputs_of(np.ones(3), np.ones(3)))
     with pytest.raises(ValueError, match="x_bounds"):
         state().merge(state(adaptation=other))
     other = Summary(RunningSoftmax.empty((2, *SHAPE[1:])), RunningSums.empty((2, 6, 1)))
@@ -121,7 +120,7 @@ def test_merging_needs_the_same_columns_in_the_same_order(names, message):
 
 
 def test_many_columns_that_differ_are_not_all_listed():
-    wide = Adaptation(Table(np.zeros(12), np.ones(12)), Targets(np.zeros(2), np.ones(2)))
+    wide = scaling_of(12, 2)
     a, b = (state(adaptation=wide, feature_names=tuple(f"{name}{i}" for i in range(12))) for name in "ab")
     with pytest.raises(ValueError, match="'a0', 'a1', 'a2', 'a3', 'a4' and 7 more here"):
         a.merge(b)
@@ -136,7 +135,7 @@ def test_names_that_only_one_state_has_are_a_warning():
 
 
 def test_merging_needs_y_of_one_shape():
-    scaling = Adaptation(Table(np.zeros(3), np.ones(3)), Targets(np.zeros(1), np.ones(1)))
+    scaling = scaling_of(3, 1)
     one = Summary(RunningSoftmax.empty((1, *SHAPE[1:])), RunningSums.empty((1, 7, 1)))
     flat, column = (state(adaptation=scaling, summary=one, y_is_1d=y_is_1d) for y_is_1d in (True, False))
     with pytest.raises(ValueError, match=r"y of shape \(n_samples,\) and of shape \(n_samples, 1\).*y.ravel\(\)"):
@@ -305,13 +304,13 @@ def test_states_that_are_possible_are_accepted():
         ({}, {"summary.softmax.peak": np.ones((1, 1, 1))}),
         ({}, {"summary.other": np.ones(1)}),
         ({}, {"other.weight": np.ones(1)}),
-        ({}, {"adaptation.table.scale": np.zeros(3)}),
+        ({}, {"adaptation.encoding.scale": np.zeros(3)}),
         ({}, {"adaptation.targets.scale": np.array([1.0, -1.0])}),
         ({}, {"adaptation.targets.scale": np.array([1.0, np.nan])}),
-        ({}, {"adaptation.table.centre": np.array([1, 2, 3])}),
-        ({}, {"adaptation.table.centre": np.zeros(2)}),
+        ({}, {"adaptation.encoding.centre": np.array([1, 2, 3])}),
+        ({}, {"adaptation.encoding.centre": np.zeros(2)}),
         ({}, {"adaptation.targets.centre": np.zeros(3), "adaptation.targets.scale": np.ones(3)}),
-        ({}, {"adaptation.table.centre": None}),
+        ({}, {"adaptation.encoding.centre": None}),
         ({}, {"adaptation.unknown": np.ones(1)}),
         ({}, {"first_rows.X": np.full((5, 3), np.inf)}),
         ({}, {"first_rows.X": np.zeros((5, 2))}),
