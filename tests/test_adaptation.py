@@ -490,10 +490,10 @@ def test_arrays_that_cannot_be_are_refused(data):
     name = data.draw(st.sampled_from([n for n, array in arrays.items() if array.size]))
     value = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
     if arrays[name].dtype.kind == "i":
-        value = 10_000
+        value = np.iinfo(np.int32).max
     arrays[name] = arrays[name].copy()
     arrays[name].flat[data.draw(st.integers(0, arrays[name].size - 1))] = value
-    with pytest.raises(ValueError, match="first rows fixed"):
+    with pytest.raises(ValueError, match="not|than there is|cannot be"):
         Adaptation.from_arrays(arrays).check_possible()
 
 

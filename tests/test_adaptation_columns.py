@@ -110,12 +110,6 @@ def test_unscaling_inverts_scaling():
     np.testing.assert_allclose(std[0], found.scale)
 
 
-def test_stretched_features_are_shorter():
-    X = np.random.default_rng(0).normal(size=(10, 2))
-    found = table(X)
-    np.testing.assert_allclose(found.stretched(np.array([2.0, 0.5])).scaled(X), found.scaled(X) / [2.0, 0.5])
-
-
 def test_scaled_values_stay_finite():
     found = table(np.array([[0.0], [1e-300]]))
     assert found.scaled(np.array([[1e308], [-1e308]])).tolist() == [[LARGEST], [-LARGEST]]

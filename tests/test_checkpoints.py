@@ -12,6 +12,7 @@ from skcmanp.checkpoints import (
     loaded_networks,
     resolve_checkpoint,
 )
+from skcmanp.frames import Kind
 
 KINDS = (Kind.NUMBER,) * 3
 CPU = torch.device("cpu")

@@ -14,12 +14,15 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"images", "progress", "wrappers", "validation", "kernels", "state.softmax", "state.sums", "nn.config"},
-    {"adaptation.base", "adaptation.first_rows", "state.summary"},
+    {"images", "progress", "wrappers", "frames", "kernels", "state.softmax", "state.sums", "nn.config"},
+    {"adaptation.base", "validation", "state.summary"},
     {"adaptation.columns", "adaptation.ranks", "adaptation.rows", "adaptation.trend", "adaptation.waves"},
+    {"adaptation.encoding", "adaptation.categories", "adaptation.trees", "adaptation.ridge", "adaptation.warp"},
+    {"adaptation.inputs", "adaptation.targets", "adaptation.first_rows"},
     {"adaptation.inducing", "adaptation.main_effects", "adaptation.missed", "adaptation.noise"},
     {"adaptation.evidence"},
     {"adaptation.sparse_process"},
+    {"adaptation.fitting"},
     {"adaptation.adaptation"},
     {"adaptation"},
     {"metrics.gaussian"},

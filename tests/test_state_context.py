@@ -12,6 +12,7 @@ from test_state_softmax import SHAPE, assert_close
 from test_state_summary import summary
 
 from skcmanp.adaptation.first_rows import FirstRows
+from skcmanp.frames import Kind
 from skcmanp.state.context import ContextState, _digest
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
@@ -27,6 +28,7 @@ def state(n_rows=0, seed=0, **changes):
             "fingerprint": "ab" * 32,
             "adaptation": SCALING,
             "summary": summary(seed, n_rows),
+            "kinds": (Kind.NUMBER,) * changes.get("adaptation", SCALING).n_features,
             **changes,
         }
     )
@@ -218,10 +220,10 @@ def with_header(header):
 @example(data=struct.pack("<Q", 2**63 - 1) + b"{}")
 @example(data=with_header({}))
 @example(data=with_header([]))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "[" * 100_000}}))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "1" * 10_000}}))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "null"}}))
-@example(data=with_header({"__metadata__": {"skcmanp.context.6": "{}"}}))
+@example(data=with_header({"__metadata__": {"skcmanp.context.7": "[" * 100_000}}))
+@example(data=with_header({"__metadata__": {"skcmanp.context.7": "1" * 10_000}}))
+@example(data=with_header({"__metadata__": {"skcmanp.context.7": "null"}}))
+@example(data=with_header({"__metadata__": {"skcmanp.context.7": "{}"}}))
 @example(data=with_header(b"[" * 100_000))
 @example(data=with_header({"weight": {"dtype": "F64", "shape": [2**62, 2**62], "data_offsets": [0, 8]}}) + bytes(8))
 @example(data=with_header({"weight": {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [0, 0]}}))
@@ -240,8 +242,8 @@ def test_truncated_bytes_are_refused(end):
 
 
 def test_bytes_of_another_version_say_so():
-    data = safetensors.numpy.save({"weight": np.ones(1)}, metadata={"skcmanp.context.5": "{}"})
-    with pytest.raises(ValueError, match=r"reads skcmanp.context.6, and these are skcmanp.context.5"):
+    data = safetensors.numpy.save({"weight": np.ones(1)}, metadata={"skcmanp.context.6": "{}"})
+    with pytest.raises(ValueError, match=r"reads skcmanp.context.7, and these are skcmanp.context.6"):
         ContextState.from_bytes(data)
 
 
@@ -255,12 +257,13 @@ def sealed(header=(), arrays=()):
         "checkpoint": good.checkpoint,
         "fingerprint": good.fingerprint,
         "feature_names": good.feature_names,
+        "kinds": good.kinds,
         "y_is_1d": good.y_is_1d,
         **dict(header),
     }
     arrays = {name: array for name, array in {**good._arrays(), **dict(arrays)}.items() if array is not None}
     text = json.dumps(header)
-    return safetensors.numpy.save(arrays, metadata={"skcmanp.context.6": f"{_digest(text, arrays)} {text}"})
+    return safetensors.numpy.save(arrays, metadata={"skcmanp.context.7": f"{_digest(text, arrays)} {text}"})
 
 
 def test_states_that_are_possible_are_accepted():
@@ -273,6 +276,8 @@ def test_states_that_are_possible_are_accepted():
         ({"checkpoint": 5}, {}),
         ({"fingerprint": None}, {}),
         ({"feature_names": ["a", "b"]}, {}),
+        ({"kinds": [1, 1]}, {}),
+        ({"kinds": [1, 1, 9]}, {}),
         ({"feature_names": ["a", "b", 3]}, {}),
         ({"feature_names": []}, {}),
         ({"y_is_1d": True}, {}),

@@ -329,18 +329,10 @@ class Adaptation:
         """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
         if not all(np.isfinite(array).all() for array in self.arrays().values()):
             raise ValueError("What the first rows fixed is not finite.")
-        for columns in (self.inputs.encoding, self.targets):
-            if columns.centre.ndim != 1 or columns.centre.shape != columns.scale.shape or not columns.centre.size:
-                raise ValueError("Centres and scales are not as many.")
-        positive = (
-            self.inputs.encoding.scale,
-            self.inputs.selection.scale,
-            self.targets.scale,
-            self.ratio,
-            self.missed,
-        )
-        if not all((array > 0).all() for array in positive) or self.ratio.shape != (1,):
-            raise ValueError("A scale of features or targets is not positive.")
+        self.targets.check_possible()
+        self.inputs.check_possible(self.n_targets)
+        if not ((self.ratio > 0).all() and (self.missed > 0).all()) or self.ratio.shape != (1,):
+            raise ValueError("A ratio or scale that the first rows fixed is not positive.")
         if self.missed.shape not in ((1,), (self.n_targets,)):
             raise ValueError(f"The scale of what is missed is not that of {self.n_targets} targets.")
         row = torch.zeros(1, 1, self.inputs.n_features, dtype=torch.float64)

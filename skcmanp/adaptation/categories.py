@@ -63,6 +63,19 @@ class Categories(Frozen):
         starts = np.cumsum([0, *map(len, levels)])
         return cls(columns, starts, np.concatenate(levels), np.concatenate(codes, axis=1))
 
+    def check_possible(self, columns: NDArray[np.int64]) -> None:
+        """Raise ValueError unless rows with these columns of categories could have led to this."""
+        n_levels = len(self.levels)
+        if not (
+            np.array_equal(self.columns, columns)
+            and self.starts.shape == (len(columns) + 1,)
+            and (self.starts[0], self.starts[-1]) == (0, n_levels)
+            and (np.diff(self.starts) >= 0).all()
+            and self.codes.ndim == 3
+            and self.codes.shape[:2] == (N_FOLDS + 1, n_levels)
+        ):
+            raise ValueError("The levels of categories are not those of the columns.")
+
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.bool_]]:
         """Codes of rows, and whether their levels are known, (n, e) -> (n, k t) and (n, k)."""
         rows = N_FOLDS if fold is None else fold

@@ -229,6 +229,28 @@ class Inputs:
         """With features divided by their length-scales, too."""
         return replace(self, selection=replace(self.selection, scale=self.selection.scale * lengthscale))
 
+    def check_possible(self, n_targets: int) -> None:
+        """Raise ValueError unless rows with so many targets could have led to this."""
+        self.encoding.check_possible()
+        categories, selection = np.flatnonzero(self.encoding.is_category), self.selection
+        if len(categories):
+            if self.categories is None or self.categories.codes.shape[2:] != (n_targets,):
+                raise ValueError("Categories have no codes of all targets.")
+            self.categories.check_possible(categories)
+        for part in (self.ridge, self.trees):
+            if part is not None:
+                part.check_possible(self._n_numbers, n_targets)
+        n_predicted = n_targets * sum(part is not None for part in (self.ridge, self.trees))
+        used = selection.used
+        if not (used.shape == selection.centre.shape == selection.scale.shape and (np.diff(used) > 0).all()):
+            raise ValueError("What is seen of rows is not of one width.")
+        if used.size and not 0 <= used[0] <= used[-1] < self._n_numbers + n_predicted:
+            raise ValueError("More is seen of rows than there is.")
+        if not selection.often.shape == selection.unknown.shape == self.encoding.kinds.shape:
+            raise ValueError("What is unknown is not that of the columns.")
+        if not ((selection.scale > 0).all() and (selection.unknown >= 0).all() and set(selection.often) <= {0, 1}):
+            raise ValueError("A scale of features is not positive.")
+
     def pieces(self) -> list[Frozen]:
         """All that is frozen."""
         found = (self.encoding, self.selection, self.categories, self.trees, self.ridge)

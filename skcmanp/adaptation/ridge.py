@@ -46,6 +46,12 @@ class Ridge(Frozen):
             coefficients[t, k], intercept[t, k] = model.coef_, model.intercept_
         return cls(coefficients, intercept)
 
+    def check_possible(self, n_features: int, n_targets: int) -> None:
+        """Raise ValueError unless rows of so many features and targets could have led to this."""
+        shape = n_targets, N_FOLDS, n_features
+        if self.coefficients.shape != shape or self.intercept.shape != shape[:2]:
+            raise ValueError(f"The regressions are not of {n_features} features.")
+
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> Array:
         """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
         every = np.einsum("ne,tke->ntk", np.nan_to_num(x), self.coefficients, optimize=True) + self.intercept

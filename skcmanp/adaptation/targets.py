@@ -61,6 +61,15 @@ class Targets(Columns):
         centre, scale = np.where(bent, columns.centre, self.centre), np.where(bent, columns.scale, self.scale)
         return replace(self, centre=centre, scale=scale, bend=warp.bend, origin=warp.origin, top=warp.top)
 
+    def check_possible(self) -> None:
+        """Raise ValueError unless rows could have led to this."""
+        if self.centre.ndim != 1 or not self.centre.size or any(array.shape != self.centre.shape for array in self.warp):
+            raise ValueError("Centres, scales and warps of targets are not as many.")
+        if self.scale.shape != self.centre.shape or not (self.scale > 0).all():
+            raise ValueError("A scale of targets is not positive.")
+        if not (self.top >= 1).all():
+            raise ValueError("A warp of targets ends before the first rows.")
+
     @property
     def warp(self) -> Warp:
         """What is done to them first."""

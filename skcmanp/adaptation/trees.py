@@ -25,6 +25,9 @@ from skcmanp.adaptation.rows import N_FOLDS
 MIN_ROWS = 200
 MAX_ROWS = 10_000
 
+# Threshold that no value exceeds; what is frozen is finite.
+_LARGEST = np.finfo(np.float64).max
+
 _TREES = 100
 _DEPTH = 10
 _ROWS_AT_ONCE = 1024
@@ -86,6 +89,19 @@ class Trees(Frozen):
             node = left[node] + right
         return self.baseline[:, fold].T + self.value[node].sum(-1, dtype=np.float64)
 
+    def check_possible(self, n_features: int, n_targets: int) -> None:
+        """Raise ValueError unless rows of so many features and targets could have led to this."""
+        feature, _, left = self._nodes
+        own = np.arange(len(left))
+        if not (
+            len(self.feature) == len(self.threshold) == len(left) == len(self.value)
+            and self.baseline.shape == (n_targets, N_FOLDS)
+            and len(left) >= self.baseline.size * _TREES
+            and (feature < n_features).all()
+            and ((left == own) | ((left > own) & (left + 1 < len(left)))).all()  # children come after their parents
+        ):
+            raise ValueError("The nodes are not those of trees.")
+
     @property
     def features(self) -> NDArray[np.int64]:
         """Features that any tree asks for."""
@@ -146,5 +162,5 @@ def _renumbered(trees: list[NDArray]) -> tuple[NDArray, NDArray, NDArray, NDArra
     left = np.where(is_leaf, np.arange(len(order)), number[children[order, 0]])
     missing_left = is_leaf | (nodes["missing_go_to_left"] == 1)
     feature = np.where(missing_left, -nodes["feature_idx"] - 1, nodes["feature_idx"])
-    threshold = np.where(is_leaf, np.inf, nodes["num_threshold"])
+    threshold = np.where(is_leaf, _LARGEST, np.minimum(nodes["num_threshold"], _LARGEST))
     return feature.astype(np.int32), threshold, left.astype(np.int32), nodes["value"].astype(np.float32)
