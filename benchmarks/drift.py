@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from skcmanp.adaptation import Adaptation
 from skcmanp.checkpoints import get_network, resolve_checkpoint
+from skcmanp.frames import Kind
 from skcmanp.state.context import ContextState
 from skcmanp.state.softmax import RunningSoftmax
 
@@ -32,7 +33,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1.7, 1.7, size=(n_rows, 1))
     y = np.sin(3 * x) + 0.3 * rng.normal(size=(n_rows, 1))
-    checkpoint = resolve_checkpoint("gp-1d", 1)
+    checkpoint = resolve_checkpoint("gp-1d", [Kind.NUMBER])
     network = get_network(checkpoint, torch.device("cpu"), torch.float64)
     features = network.config.adapted_features
     adaptation = Adaptation.fit(x, y, standardize=False, how="default", memory_features=features)

@@ -74,7 +74,7 @@ class Predictor(NamedTuple):
     def _scaled(self, X: NDArray, include_noise: bool = True) -> tuple[Array, Array]:
         """Mean and standard deviation of the scaled targets, chunk by chunk, (m, d) -> (m, t), (m, t)."""
         means, stds = [], []
-        for start in range(0, len(X), self.chunk_size):
+        for start in range(0, X.shape[0], self.chunk_size):
             x = self.state.adaptation.scale_x(X[start : start + self.chunk_size])
             mean, std = self.network.predict(self.state, x)
             means.append(mean)

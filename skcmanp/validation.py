@@ -62,6 +62,8 @@ def check_rows(
     """
     first = n_outputs is None
     rows, kinds = check_features(estimator, X, reset=first)
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
     targets = check_y(y, multi_output=True, y_numeric=True, estimator=estimator)
     check_consistent_length(rows, targets)
     weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
@@ -113,6 +115,8 @@ def _categorical(estimator: Any, n_features: int) -> NDArray[np.bool_]:
     if given is None or (isinstance(given, str) and given == "from_dtype"):
         return chosen
     wanted = np.asarray(given)
+    if wanted.shape == (0,):
+        return chosen
     names = getattr(estimator, "feature_names_in_", None)
     message = f"categorical_features={given!r} must be 'from_dtype', names of columns that X has, their numbers, or "
     if wanted.dtype == bool and wanted.shape == chosen.shape:

@@ -7,6 +7,12 @@ import torch
 from hypothesis import settings
 
 from skcmanp import CMANP, CMANPConfig
+from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.encoding import Encoding
+from skcmanp.adaptation.inputs import Inputs
+from skcmanp.adaptation.targets import Targets
+from skcmanp.adaptation.warp import Warp
+from skcmanp.frames import Kind
 from skcmanp.nn.calibration import calibrate
 
 # Examples are the same on every run, and slow ones are no failure: machines are shared.
@@ -56,6 +62,21 @@ def table():
     X = rng.normal(size=(60, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1e3, 5.0]
     y = 50 + 20 * np.sin(X[:, 0]) + 0.1 * X[:, 1] + rng.normal(size=60)
     return X, y
+
+
+def inputs_of(centre, scale):
+    """Numbers, centred and scaled."""
+    return Inputs.of_numbers(Encoding(np.full(len(centre), Kind.NUMBER, dtype=np.int64), centre, scale))
+
+
+def targets_of(centre, scale):
+    """Targets that are not bent."""
+    return Targets(centre, scale, *Warp.none(len(centre)))
+
+
+def scaling_of(d, t):
+    """That leaves d features and t targets as they are."""
+    return Adaptation(inputs_of(np.zeros(d), np.ones(d)), targets_of(np.zeros(t), np.ones(t)))
 
 
 def make_mixed_table(n=100, seed=0):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from skcmanp.adaptation.inducing import MIN_RESIDUAL, InducingPoints, _uniform, choose_points
+from skcmanp.adaptation.inducing import MIN_RESIDUAL, InducingPoints, choose_points
+from skcmanp.adaptation.rows import place_uniform
 from skcmanp.kernels import matern52
 
 # ------------------------------------------------------------------ which points
@@ -72,7 +73,7 @@ def test_random_numbers_do_not_depend_on_length_scales():
 
 def test_random_numbers_are_uniform_and_those_of_places_and_draws_have_nothing_in_common():
     places = np.arange(2**64 - 500, 2**64, dtype=np.uint64)
-    numbers = np.array([_uniform(np.r_[places, np.arange(500, dtype=np.uint64)], k) for k in range(20)])
+    numbers = np.array([place_uniform(np.r_[places, np.arange(500, dtype=np.uint64)], k) for k in range(20)])
     assert 0 < numbers.min() < numbers.max() < 1
     assert kstest(numbers.ravel(), "uniform").pvalue > 0.01
     correlations = np.corrcoef(numbers)[np.triu_indices(20, 1)]

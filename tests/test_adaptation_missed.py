@@ -28,7 +28,7 @@ def rows_of(n, size, noise=0.1, seed=0, t=1):
 def found(rows, signal, ratio=4.0, noise=None):
     noise = np.ones(len(rows.x)) if noise is None else noise
     fold = np.arange(len(rows.x)) % FOLDS
-    return missed_scale(rows, fold, lambda x: features, noise, ratio, np.asarray(signal, dtype=float))
+    return missed_scale(rows, fold, lambda x: features, noise, ratio, np.asarray(signal, dtype=float))[0]
 
 
 @pytest.mark.parametrize("size", [0.5, 2.0])

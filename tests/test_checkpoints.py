@@ -17,8 +17,10 @@ from skcmanp.checkpoints import (
     loaded_networks,
     resolve_checkpoint,
 )
+from skcmanp.frames import Kind
 from skcmanp.seal import seal, unsealed
 
+KINDS = (Kind.NUMBER,) * 3
 CPU = torch.device("cpu")
 
 
@@ -176,23 +178,24 @@ def test_shipped_checkpoints_have_small_files_and_cards():
 
 
 def test_auto_picks_by_number_of_features():
-    assert resolve_checkpoint("auto", 1).name == "gp-1d"
-    assert resolve_checkpoint("auto", 2).name == "tabular"
-    assert resolve_checkpoint("tabular", 1).name == "tabular"
+    assert resolve_checkpoint("auto", [Kind.NUMBER]).name == "gp-1d"
+    assert resolve_checkpoint("auto", [Kind.NUMBER, Kind.NUMBER]).name == "tabular"
+    assert resolve_checkpoint("auto", [Kind.CATEGORY]).name == "tabular"
+    assert resolve_checkpoint("tabular", [Kind.NUMBER]).name == "tabular"
 
 
 def test_equal_weights_have_equal_fingerprints(tmp_path):
-    a, b, c = (resolve_checkpoint(make_model(seed=seed), 3) for seed in (0, 0, 1))
+    a, b, c = (resolve_checkpoint(make_model(seed=seed), KINDS) for seed in (0, 0, 1))
     assert a.fingerprint == b.fingerprint != c.fingerprint
     save_checkpoint(make_model(), path := tmp_path / "a.safetensors", {})
-    assert resolve_checkpoint(path, 3).fingerprint == a.fingerprint
-    assert resolve_checkpoint(str(path), 3).payload == a.payload
+    assert resolve_checkpoint(path, KINDS).fingerprint == a.fingerprint
+    assert resolve_checkpoint(str(path), KINDS).payload == a.payload
     assert "payload" not in repr(a)
 
 
 def test_a_memory_of_another_size_is_another_checkpoint():
-    own, larger = (resolve_checkpoint("tabular", 3, memory_features=n) for n in (448, 600))
-    assert own == resolve_checkpoint("tabular", 3)
+    own, larger = (resolve_checkpoint("tabular", KINDS, memory_features=n) for n in (448, 600))
+    assert own == resolve_checkpoint("tabular", KINDS)
     assert own.identity == own.fingerprint == larger.fingerprint
     assert larger.identity == f"{own.fingerprint}-600"
     assert larger.load().config.memory_features == 600
@@ -200,10 +203,10 @@ def test_a_memory_of_another_size_is_another_checkpoint():
 
 
 def test_networks_are_cached_by_weights_device_and_dtype():
-    checkpoint = resolve_checkpoint(make_model(seed=11), 3)
+    checkpoint = resolve_checkpoint(make_model(seed=11), KINDS)
     network = get_network(checkpoint, CPU, torch.float64)
     before = loaded_networks()
-    assert get_network(resolve_checkpoint(make_model(seed=11), 3), CPU, torch.float64) is network
+    assert get_network(resolve_checkpoint(make_model(seed=11), KINDS), CPU, torch.float64) is network
     assert loaded_networks() == before
     assert get_network(checkpoint, CPU, torch.float32) is not network
     assert loaded_networks() == before + 1
@@ -212,7 +215,7 @@ def test_networks_are_cached_by_weights_device_and_dtype():
 def test_using_a_network_leaves_the_users_model_alone():
     model = make_model(seed=12)
     weights = {name: w.clone() for name, w in model.state_dict().items()}
-    get_network(resolve_checkpoint(model, 3), CPU, torch.float64)
+    get_network(resolve_checkpoint(model, KINDS), CPU, torch.float64)
     assert model.training
     assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
     assert all(torch.equal(w, weights[name]) for name, w in model.state_dict().items())
@@ -221,5 +224,5 @@ def test_using_a_network_leaves_the_users_model_alone():
 
 
 def test_repr_tells_name_and_fingerprint_but_not_the_weights(model):
-    custom = resolve_checkpoint(model, 3)
+    custom = resolve_checkpoint(model, KINDS)
     assert repr(custom) == f"Checkpoint(fingerprint='{custom.fingerprint[:12]}...', name='custom')"

@@ -8,16 +8,19 @@ from conftest import make_model
 
 from skcmanp.adaptation.first_rows import ENOUGH
 from skcmanp.checkpoints import resolve_checkpoint
+from skcmanp.frames import Kind
 from skcmanp.learner import LEARNING, Learner
 from skcmanp.regressor import CMANPRegressor
 from skcmanp.validation import Rows
+
+KINDS = (Kind.NUMBER,) * 3
 
 
 @pytest.fixture(scope="module")
 def learner():
     parameters = CMANPRegressor(n_jobs=1).get_params()
-    checkpoint = resolve_checkpoint(make_model(), 3)
-    return Learner(checkpoint, ("a", "b", "c"), True, **{name: parameters[name] for name in LEARNING})
+    checkpoint = resolve_checkpoint(make_model(), KINDS)
+    return Learner(checkpoint, ("a", "b", "c"), KINDS, True, **{name: parameters[name] for name in LEARNING})
 
 
 def some_rows(n):

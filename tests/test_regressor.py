@@ -588,7 +588,7 @@ def relevance_model():
 def lengthscales(reg, X, y):
     """What features are divided by beyond their standardisation."""
     plain = Adaptation.fit(X, y[:, None], x_bounds=reg.x_bounds)
-    return reg.context_.adaptation.table.scale / plain.table.scale
+    return reg.context_.adaptation.lengthscale / plain.lengthscale
 
 
 def test_adaptation_is_fitted_to_the_first_data_alone(table, relevance_model):

@@ -40,6 +40,7 @@ def state(n_rows=0, seed=0, **changes):
             "fingerprint": "ab" * 32,
             "adaptation": SCALING,
             "summary": summary(seed, n_rows),
+            "kinds": (Kind.NUMBER,) * changes.get("adaptation", SCALING).n_features,
             **changes,
         }
     )

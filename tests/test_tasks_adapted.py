@@ -7,6 +7,7 @@ import torch
 from skcmanp import CMANP, CMANPConfig, CMANPRegressor
 from skcmanp.adaptation.evidence import default_lengthscale
 from skcmanp.checkpoints import get_network, resolve_checkpoint
+from skcmanp.frames import Kind
 from skcmanp.tasks.adapted import adapted
 from skcmanp.tasks.base import TaskBatch
 
@@ -82,7 +83,7 @@ def test_hints_are_what_the_estimators_network_is_told(batch, n_features, n_refe
     """Also after a stream's first chunk: then further rows are read."""
     model = CMANP(CONFIG)
     given = adapted(batch, n_features, n_reference, CONFIG)
-    network = get_network(resolve_checkpoint(model, n_features), torch.device("cpu"), torch.float64)
+    network = get_network(resolve_checkpoint(model, [Kind.NUMBER] * n_features), torch.device("cpu"), torch.float64)
     for i in range(2):
         X, X_target = (t[i, :, :n_features].double().numpy() for t in (batch.x, batch.x_target))
         y = batch.y[i].double().numpy()

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.rows import N_FOLDS
 
-# Levels that are kept of all columns together, the most frequent: a bound of the state.
+# Levels that are kept of all columns together, at most: a bound of the state. The rarest go, all that are as rare.
 MAX_LEVELS = 10_000
+
+_TINY = 1e-12
 
 # Identity of what is missing, which no category has.
 _MISSING = -(2.0**60)
@@ -54,10 +56,10 @@ class Categories(Frozen):
         """By rows (n, e) with targets (n, t), in standard deviations, and folds (n,)."""
         found = [np.unique(_identities(x[:, j]), return_inverse=True) for j in columns]
         counts = np.concatenate([np.bincount(inverse, weight) for _, inverse in found])
-        least = np.sort(counts)[-MAX_LEVELS] if len(counts) > MAX_LEVELS else 0.0
+        too_rare = np.sort(counts)[-MAX_LEVELS - 1] if len(counts) > MAX_LEVELS else -1.0
         levels, codes = [], []
         for values, inverse in found:
-            kept = np.bincount(inverse, weight) >= least
+            kept = np.bincount(inverse, weight) > too_rare
             by_fold = [_means(inverse, len(values), y, weight * (fold != k)) for k in range(N_FOLDS)]
             codes.append(np.stack([*by_fold, _means(inverse, len(values), y, weight)])[:, kept])
             levels.append(values[kept])
@@ -99,16 +101,21 @@ def _means(level: NDArray[np.int64], n_levels: int, y: Array, weight: Array) -> 
     for target in y.T:
         centred = target - np.average(target, weights=weight)
         total = np.bincount(level, weight * centred, n_levels)
-        mean = total / np.maximum(count, 1.0)
-        means.append(total / (count + _noise_to_effect(mean, count, weight @ np.square(centred))))
+        mean = total / np.where(count > 0, count, 1.0)
+        ratio = _noise_to_effect(mean, count, weight @ np.square(centred))
+        means.append(total / np.maximum(count + ratio, _TINY))
     return np.column_stack(means)
 
 
 def _noise_to_effect(mean: Array, count: NDArray, square: float) -> float:
-    """Variance within levels in units of that between them, by an analysis of variance."""
+    """Variance within levels in units of that between them, by an analysis of variance.
+
+    That of all counts as one more degree of freedom within: where every row is
+    of a level of its own, as names are, nothing else says what is within.
+    """
     n, n_levels = count.sum(), np.count_nonzero(count)
     between = (count * np.square(mean)).sum()
-    within = max(square - between, 0.0) / max(n - n_levels, 1.0)
+    within = (max(square - between, 0.0) + square / n) / (max(n - n_levels, 0.0) + 1)
     size = (n - np.square(count).sum() / n) / max(n_levels - 1, 1)
     effect = (between / max(n_levels - 1, 1) - within) / max(size, 1.0)
-    return within / max(effect, 1e-3 * within, 1e-12)
+    return within / max(effect, 1e-3 * within, _TINY)

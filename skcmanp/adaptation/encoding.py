@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.columns import MIN_SCALE, Columns, dense
@@ -65,6 +66,7 @@ class Encoding(Frozen):
             columns that are no numbers.
         """
         own = np.full(X.shape[1], Kind.NUMBER, dtype=np.int64) if kinds is None else np.array(kinds, dtype=np.int64)
+        own[_all_missing(X, weight)] = Kind.UNKNOWN  # what further rows say of a column's kind must not matter
         if bounds is not None and (other := own[own > Kind.NUMBER]).size:
             raise ValueError(
                 f"x_bounds={bounds!r} are given, but X has {len(other)} columns of categories or dates, which have no "
@@ -99,6 +101,15 @@ class Encoding(Frozen):
     def __call__(self, X: NDArray) -> Array:
         """Numbers of rows, (n, c) -> (n, e)."""
         return Columns(self.centre, self.scale).scaled(_expanded(dense(X), self.kinds))
+
+
+def _all_missing(X: NDArray, weight: Array | None) -> list[int]:
+    """Columns without any value in rows that weigh something."""
+    if issparse(X):
+        return []
+    rows = slice(None) if weight is None else np.flatnonzero(weight)
+    first = X[0 if weight is None else np.argmax(weight > 0)]
+    return [int(j) for j in np.flatnonzero(np.isnan(first)) if np.isnan(X[rows, j]).all()]
 
 
 def _width(kinds: NDArray[np.int64]) -> NDArray[np.int64]:

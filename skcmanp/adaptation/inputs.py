@@ -98,6 +98,7 @@ class Inputs:
         found = replace(cls.of_numbers(encoding), categories=categories)
         numbers = found.numbers(rows.x, fold)[0]
         known = np.flatnonzero(~np.isnan(numbers).all(0))
+        known = known if len(known) else np.arange(1)  # the memory wants a feature, if only one that says nothing
         n_targets = rows.y.shape[1]
         if len(known) > max_columns - (n_targets if max_columns > 1 else 0):  # room for what trees predict
             few = slice(_RIDGE_ROWS)
