@@ -19,6 +19,12 @@ TARGETS = {
     "nab_nyc_taxi": ["value"],
     "co2_mauna_loa_weekly": ["co2"],
     "sunspots_monthly": ["value"],
+    "load_hourly": ["load"],
+    "beijing_pollution": ["pm2.5"],
+    "steel_energy": ["Usage_kWh"],
+    "seoul_bikes": ["Rented Bike Count"],
+    "air_quality_italy": ["CO(GT)"],
+    "chicago_ridership": ["ridership"],
 }
 
 
@@ -34,6 +40,15 @@ def make_frame(name):
         "nab_nyc_taxi": ["value"],
         "co2_mauna_loa_weekly": ["co2"],
         "sunspots_monthly": ["time", "value"],
+        "load_hourly": ["load"],
+        "beijing_pollution": ["pm2.5", "DEWP", "TEMP", "PRES", "Iws", "Is", "Ir"],
+        "steel_energy": ["Usage_kWh"],
+        "seoul_bikes": ["Rented Bike Count", "Temperature", "Humidity", "Snowfall"],
+        "air_quality_italy": ["CO(GT)", "PT08.S1(CO)", "C6H6(GT)", "T", "RH", "AH"],
+        "chicago_ridership": [
+            *("ridership", "temp", "temp_change", "humidity", "pressure", "wind", "percip"),
+            *("weather_rain", "weather_snow", "Cubs_Home", "Cubs_Away", "Austin"),
+        ],
     }
     frame = pd.DataFrame(rng.uniform(1, 2, size=(N_ROWS, len(numbers[name]))), columns=numbers[name])
     if name == "metro_traffic_i94":
@@ -42,7 +57,25 @@ def make_frame(name):
         frame = frame.assign(date_time=times, holiday=holiday, weather_main=weather)
         frame.loc[5, ["temp", "rain_1h"]] = [0.0, 9831.0]
         frame = pd.concat([frame, frame.tail(1)], ignore_index=True)
-    times_of = {"vic_elec": "Time", "nab_nyc_taxi": "timestamp", "co2_mauna_loa_weekly": "date"}
+    if name == "beijing_pollution":
+        parts = {part: getattr(times.dt, part) for part in ("year", "month", "day", "hour")}
+        frame = frame.assign(**parts, cbwd=rng.choice(["NW", "SE"], N_ROWS))
+    if name == "steel_energy":
+        week = np.where(times.dt.day_of_week < 5, "Weekday", "Weekend")
+        frame = frame.assign(date=times.dt.strftime("%d/%m/%Y %H:%M"), WeekStatus=week, Load_Type="Light_Load")
+    if name == "seoul_bikes":
+        frame = frame.assign(Date=times.dt.strftime("%d/%m/%Y"), Hour=times.dt.hour)
+        frame = frame.assign(**{"Holiday": "No Holiday", "Functioning Day": "Yes"})
+    if name == "air_quality_italy":
+        frame = frame.assign(Date=times.dt.strftime("%m/%d/%Y"), Time=times.dt.strftime("%H:%M:%S"))
+        frame.loc[5, "CO(GT)"] = -200.0
+    times_of = {
+        "vic_elec": "Time",
+        "nab_nyc_taxi": "timestamp",
+        "co2_mauna_loa_weekly": "date",
+        "load_hourly": "Datetime",
+        "chicago_ridership": "date",
+    }
     if name in times_of:
         frame[times_of[name]] = times
     if name == "vic_elec":
@@ -70,6 +103,7 @@ def test_features_are_known_before_the_target(name):
     (X, y), (X_later, y_later) = (_streams.STREAMS[name](f) for f in (frame, later))
     pd.testing.assert_frame_equal(X.loc[:300], X_later.loc[:300])
     assert (y.loc[300:] != y_later.loc[300:]).all()
+    assert set(_streams.PERIODS) == set(_streams.STREAMS)
     assert not set(TARGETS[name]) & set(X.columns)
 
 
@@ -117,7 +151,7 @@ def test_a_model_without_std_gets_that_of_its_errors():
 
 
 def test_streams(folder, monkeypatch):
-    models = [name for name in streams.MODELS if not name.startswith("river")]
+    models = [name for name in streams.MODELS if not name.startswith(("river", "lightgbm", "cmanp stream"))]
     command = ["streams.py", "--streams", str(folder), "--files", "bike_sharing_hourly", "vic_elec"]
     monkeypatch.setattr(sys, "argv", [*command, "--first", "60", "--chunk", "40", "--rows", "200", "--models", *models])
     streams.main()
@@ -130,14 +164,15 @@ def test_streams(folder, monkeypatch):
     assert (folder / "streams.png").exists()
 
 
-@pytest.mark.parametrize("name", [name for name in streams.MODELS if name.startswith("river")])
+@pytest.mark.parametrize("name", [name for name in streams.MODELS if name.startswith(("river", "lightgbm"))])
 @pytest.mark.filterwarnings("default")  # of another package
-def test_river(name):
-    pytest.importorskip("river")
+def test_other_packages(name):
+    pytest.importorskip(name.split()[0].rstrip(","))
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(600, 2))
     y = 1e3 + 50 * X[:, 0]
-    scores = streams.prequential(streams.MODELS[name](2), X, y, 100, 50)
+    model = streams.MODELS[name](streams.Stream(["a", "b"], 24))
+    scores = streams.prequential(model, X, y, 100, 50)
     assert scores.squared[-100:].mean() ** 0.5 < 0.5 * y.std()
 
 
@@ -159,3 +194,12 @@ def test_reading_goes_on_from_what_was_frozen():
     reference = growth.CMANPRegressor().fit(X[:40], y[:40]).partial_fit(X[40:50], y[40:50])
     np.testing.assert_allclose(small[-1][:3], growth.score(*reference.predict(X, return_std=True), y))
     assert small[0][-1] <= small[1][-1] <= small[2][-1] == reference.context_.nbytes
+
+
+def test_earlier_values():
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+    learned, feature = (streams.PEERS["a period before"](streams.Stream(c, 3)) for c in (["a", "b"], ["a", "lag_3"]))
+    for model in (learned, feature):
+        model.partial_fit(X, y)
+    np.testing.assert_array_equal(learned.predict(X[:5])[0], [7, 8, 9, 7, 8])
+    np.testing.assert_array_equal(feature.predict(X[:5])[0], X[:5, 1])

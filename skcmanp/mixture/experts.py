@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 
 HALF_LIVES = (250.0, 1000.0, 4000.0)
 RING = 5000
+# Prior scale of the time's coefficient: a feature that is a time itself, and known for every row, is to be preferred.
+_TIME = 0.03
 # Rows that an adaptation is fitted to, and how fast they fade afterwards.
 ADAPTED, _ADAPTED_HALF_LIFE = 2000, 4000.0
 _AFTER_BREAK = 500  # rows that a new world has to show before anything is adapted to it
@@ -90,9 +92,10 @@ class Experts:
         errors = rows.y[:, 0] - rows.y.mean()
         trees = tuple(tree.learned(rows, errors) for tree in (RecentTrees(RING, 0.1), RecentTrees(1000, 0.25)))
         columns = np.column_stack([rows.X, np.arange(len(rows.y))])
-        linear = tuple(DiscountedRegression.empty(d + 1, h).learned(columns, rows.y[:, 0]) for h in HALF_LIVES)
-        stacks = tuple(DiscountedRegression.empty(n + n_base, h) for n in (d + 1, 0) for h in HALF_LIVES)
-        return cls(reading, reading, ring, trees, (*linear, *stacks), len(rows.y))
+        linear = tuple(DiscountedRegression.empty(d + 1, h, _TIME).learned(columns, rows.y[:, 0]) for h in HALF_LIVES)
+        stacks = tuple(DiscountedRegression.empty(d + n_base + 1, h, _TIME) for h in HALF_LIVES)
+        blends = tuple(DiscountedRegression.empty(n_base, h) for h in HALF_LIVES)
+        return cls(reading, reading, ring, trees, (*linear, *stacks, *blends), len(rows.y))
 
     def forecast(self, learner: Learner, X: Array) -> Forecasts:
         """What every expert says of rows, (m, d)."""

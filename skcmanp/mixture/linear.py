@@ -53,16 +53,20 @@ class DiscountedRegression:
         Subtracted from columns before their products are summed, which keeps digits.
     sums : ndarray (p + 2, p + 2)
         Discounted products of 1, the columns and the target.
+    last : float, default=1.0
+        Prior scale of the last column's coefficient relative to the others': where
+        it is small, another column that says the same is preferred.
     """
 
     half_life: float
     origin: Array
     sums: Array
+    last: float = 1.0
 
     @classmethod
-    def empty(cls, n_columns: int, half_life: float) -> DiscountedRegression:
+    def empty(cls, n_columns: int, half_life: float, last: float = 1.0) -> DiscountedRegression:
         """Of no rows."""
-        return cls(half_life, np.zeros(n_columns + 2), np.zeros((n_columns + 2, n_columns + 2)))
+        return cls(half_life, np.zeros(n_columns + 2), np.zeros((n_columns + 2, n_columns + 2)), last)
 
     def learned(self, Z: Array, y: Array) -> DiscountedRegression:
         """With further rows, (n, p) and (n,)."""
@@ -76,7 +80,7 @@ class DiscountedRegression:
 
     def restarted(self, Z: Array, y: Array) -> DiscountedRegression:
         """With nothing but these rows, (n, p) and (n,), which count little: some of them may be of the old world."""
-        fresh = self.empty(Z.shape[1], self.half_life).learned(Z, y)
+        fresh = self.empty(Z.shape[1], self.half_life, self.last).learned(Z, y)
         return replace(fresh, sums=_RESTART * fresh.sums)
 
     @property
@@ -92,6 +96,7 @@ class DiscountedRegression:
         std = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
         size = np.abs(mean) + np.abs(self.origin[1:])
         scale = np.where(std > _CONSTANT * size, std, np.inf)[:-1]
+        scale[-1:] /= self.last
         spread = max(std[-1], _CONSTANT * size[-1], 1e-150)
         eigenvalues, vectors = np.linalg.eigh(covariance[:-1, :-1] / scale[:, None] / scale)
         eigenvalues = n * np.maximum(eigenvalues, 0.0)
