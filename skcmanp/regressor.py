@@ -58,10 +58,10 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
     adapt : "auto" or bool, default="auto"
         With a checkpoint that reads features in units of their length-scales:
         whether to fit these to the first data seen, and a trend, main effects,
-        inducing points, how the noise varies and how much all this misses (see
-        `skcmanp.adaptation`); frozen afterwards. Targets share it. It takes up
-        to a few seconds. "auto" does so unless bounds are declared or nothing is
-        standardised.
+        inducing points, how the noise varies, how much all this misses, boosted
+        trees and a warp of the targets (see `skcmanp.adaptation`); frozen
+        afterwards. It takes up to some seconds. "auto" does so unless bounds are
+        declared or nothing is standardised.
     x_bounds, y_bounds : pair of float or of array-like, default=None
         Declared ranges (low, high), for all columns or for each. They scale
         instead of the first data, so that even the first rows of a stream may
@@ -195,7 +195,9 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : table, array-like or sparse matrix of shape (n_samples, n_features)
+            Tables of pandas, polars and pyarrow may hold text, categories, dates
+            and missing values; arrays NaN.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
             An integer weight equals repetition, 0 removal. Positive ones are
@@ -210,8 +212,10 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         Raises
         ------
         ValueError
-            On invalid rows, weights or parameters, or more features than the
-            checkpoint knows. The estimator stays as it was.
+            On invalid rows, weights or parameters. The estimator stays as it was.
+        TypeError
+            If a column holds what is neither a number nor text, a category or a
+            date, such as lists.
         """
         with restored_on_error(self):
             rows, y_is_1d = self._validate_rows(X, y, sample_weight, first=True)
