@@ -18,10 +18,10 @@ from skcmanp.adaptation.trend import Trend
 def found():
     """The adaptation to a wide table, with a category and missing values, and of skewed targets."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(400, 40)), columns=[f"c{i}" for i in range(40)])
-    frame["city"] = rng.choice(["a", "b", "c"], 400)
+    frame = pd.DataFrame(rng.normal(size=(250, 40)), columns=[f"c{i}" for i in range(40)])
+    frame["city"] = rng.choice(["a", "b", "c"], 250)
     frame.iloc[::7, 3] = np.nan
-    y = np.exp((frame["c0"] > 0) * 2 + (frame["city"] == "a") + 0.2 * rng.normal(size=400))
+    y = np.exp((frame["c0"] > 0) * 2 + (frame["city"] == "a") + 0.2 * rng.normal(size=250))
     return CMANPRegressor(memory_features=96).fit(frame, y).context_.adaptation
 
 

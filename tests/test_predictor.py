@@ -60,3 +60,40 @@ def test_one_call_predicts_from_one_state(table, monkeypatch):
 
     monkeypatch.setattr(Network, "predict", predict_while_refitted)
     np.testing.assert_array_equal(reg.predict(X), expected)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e160])
+def test_covariances_that_leave_float64_are_an_error(size):
+    X = np.linspace(-1, 1, 20)[:, None]
+    reg = CMANPRegressor(adapt=False).fit(X, size * X[:, 0])
+    with pytest.raises(ValueError, match="covariances leave float64; divide y by a constant"):
+        reg.predict(X, return_cov=True)
+    mean, std = reg.predict(X, return_std=True)
+    assert np.isfinite(mean).all()
+    assert ((std > 0) & np.isfinite(std)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_huge_target_does_not_spoil_a_network_without_limits(dtype):
+    X = np.random.default_rng(0).uniform(-1, 1, (30, 2))
+    reg = CMANPRegressor("image-gray", dtype=dtype, x_bounds=(-1, 1), y_bounds=(-1, 1)).fit(X, X[:, 0])
+    mean, std = reg.partial_fit(X[:1], [1e20]).predict(X, return_std=True)
+    assert np.isfinite(mean).all()
+    assert ((std > 0) & np.isfinite(std)).all()
+
+
+def test_rows_far_from_zero_are_adapted_to_as_they_are():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (60, 2))
+    y = np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=60)
+    far = CMANPRegressor(adapt=True, standardize=False).fit(X + 2.0**20, y)
+    assert np.abs(far.predict(X + 2.0**20) - y).max() < 0.5
+
+
+def test_numbers_beyond_what_is_documented_are_refused():
+    X = np.linspace(-1, 1, 20)[:, None]
+    with pytest.raises(ValueError, match=r"y has values beyond 1e\+300"):
+        CMANPRegressor().fit(X, 1e305 * X[:, 0])
+    for bounds in ((0, 5e-324), (-1e-310, 1e-310)):
+        with pytest.raises(ValueError, match=r"y_bounds=.* must be a pair"):
+            CMANPRegressor(y_bounds=bounds).fit(X, X[:, 0])

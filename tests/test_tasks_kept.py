@@ -49,3 +49,17 @@ def test_batches_are_drawn_ahead_in_several_processes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3-0.pt", "3-1.pt", "3-2.pt", "3-3.pt"]
     for seed in range(4):
         assert equal(kept.sample(3, generator(seed)), tasks.sample(3, generator(seed)))
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path):
+    kept = KeptTasks(FunctionTasks([RandomGP()], dim_x=3), tmp_path)
+    batch = kept.sample(4, torch.Generator().manual_seed(0))
+    (path,) = tmp_path.iterdir()
+    tensors = {name: values for name, values in batch._asdict().items() if values is not None}
+    torch.save({**tensors, "y": batch.y * torch.nan}, path)
+    with pytest.raises(ValueError, match=r"4-0\.pt does not hold 4 tasks; remove it"):
+        kept.sample(4, torch.Generator().manual_seed(0))
+    for content in (path.read_bytes()[:-50], b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"4-0\.pt is damaged; remove it, and it is drawn again"):
+            kept.sample(4, torch.Generator().manual_seed(0))

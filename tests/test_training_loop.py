@@ -312,3 +312,49 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
     saved, _ = fresh()
     saved.load_state_dict(torch.load(state, weights_only=True)["model"])
     assert torch.equal(weights(saved), good)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"text", pytest.param({"step": 1}, id="keys"), pytest.param([1], id="list")]
+)
+def test_a_damaged_state_is_named_and_how_to_go_on(tmp_path, content):
+    path = tmp_path / "state.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ValueError, match=r"state\.pt is (damaged|not the state of a run), .*or remove it"):
+        meta_train(*fresh(), OPTIONS, state_path=path, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "identity", "message"),
+    [
+        ({"learning_rate": 0.5}, {"tasks": "a"}, "was started with learning_rate 0.001, and is to go on with 0.5"),
+        ({"batch_size": 8}, {"tasks": "a"}, "was started with batch_size 4"),
+        ({}, {"tasks": "b"}, "was started with tasks a, and is to go on with b"),
+        ({}, {"tasks": "a", "config": "smaller"}, "was started with config CMANPConfig"),
+    ],
+)
+def test_another_run_is_not_gone_on_with(tmp_path, changes, identity, message):
+    (model, tasks), path = fresh(), tmp_path / "state.pt"
+    options = dataclasses.replace(OPTIONS, steps=1, n_evaluation=1)
+    meta_train(model, tasks, options, state_path=path, progress=False, identity={"tasks": "a"})
+    options = dataclasses.replace(options, **changes, steps=2)
+    with pytest.raises(ValueError, match=message):
+        meta_train(fresh()[0], tasks, options, state_path=path, progress=False, identity=identity)
+    with pytest.raises(ValueError, match=r"was started with"):
+        meta_train(make_model(dim_x=2, n_blocks=1), tasks, options, state_path=path, progress=False)
+
+
+def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):
+    (model, tasks), path = fresh(), tmp_path / "state.pt"
+    meta_train(model, tasks, dataclasses.replace(OPTIONS, steps=1), state_path=path, progress=False)
+    before, save = path.read_bytes(), torch.save
+
+    def full(state, file):
+        save(state["step"], file)
+        raise RuntimeError("unexpected pos 64 vs 0")  # as torch says it
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"cannot be written to .*state\.pt.*make room, and resume"):
+        meta_train(model, tasks, dataclasses.replace(OPTIONS, steps=2), state_path=path, progress=False)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]

@@ -84,8 +84,8 @@ class Encoding(Frozen):
 
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
-        self._require("kinds", np.isin(self.kinds, list(Kind)).all(), "known")
-        self._require("centre", len(self.source) == len(self.centre), "of all numbers")
+        self._require("kinds", ((self.kinds >= min(Kind)) & (self.kinds <= max(Kind))).all(), "known")
+        self._require("centre", _width(self.kinds).sum() == len(self.centre), "of all numbers")
         self._require("scale", (self.scale >= MIN_SCALE).all(), "positive, or not a number that can be divided by")
 
     @property

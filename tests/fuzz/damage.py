@@ -9,6 +9,7 @@ numbers. None of them may take long, or much memory.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import resource
 import sys
@@ -184,6 +185,7 @@ def fuzz(targets: list[Target], n: int, seed: int = 0, is_forged: bool = False, 
 # ------------------------------------------------------------------ states
 
 
+@functools.cache
 def states() -> list[Target]:
     """States of every shipped checkpoint, of streams that have just begun, and of learned memories."""
     from skcmanp import CMANPRegressor
@@ -215,12 +217,12 @@ def _state_of_a_table(rng: np.random.Generator) -> Target:
 
     from skcmanp import CMANPRegressor
 
-    frame = pd.DataFrame(rng.normal(size=(400, 40)), columns=[f"c{i}" for i in range(40)])
-    frame["city"] = rng.choice(["a", "b", "c"], 400)
+    frame = pd.DataFrame(rng.normal(size=(250, 40)), columns=[f"c{i}" for i in range(40)])
+    frame["city"] = rng.choice(["a", "b", "c"], 250)
     frame.iloc[::7, 3] = np.nan
-    y = np.exp((frame["c0"] > 0) * 2 + (frame["city"] == "a") + 0.2 * rng.normal(size=400))
-    state = CMANPRegressor().fit(frame, y).context_
-    return _state_target("table", state, {}, frame.iloc[:4])
+    y = np.exp((frame["c0"] > 0) * 2 + (frame["city"] == "a") + 0.2 * rng.normal(size=250))
+    kind = {"memory_features": 96}
+    return _state_target("table", CMANPRegressor(**kind).fit(frame, y).context_, kind, frame.iloc[:4])
 
 
 def _state_target(name: str, state: Any, kind: dict[str, Any], X: np.ndarray) -> Target:
@@ -244,6 +246,7 @@ def _state_target(name: str, state: Any, kind: dict[str, Any], X: np.ndarray) ->
 # ------------------------------------------------------------------ checkpoints
 
 
+@functools.cache
 def checkpoints() -> list[Target]:
     """Checkpoints of small networks of every kind, and of the size of shipped ones."""
     from skcmanp import CMANP, CMANPConfig
