@@ -126,6 +126,11 @@ def test_the_number_of_levels_is_bounded_where_all_are_as_frequent(monkeypatch):
     assert len(fit(x, y, fold).levels) <= 5
 
 
+def test_a_single_row_says_nothing():
+    x, y, _, fold = make([1])
+    np.testing.assert_array_equal(fit(x, y, fold).codes, 0)
+
+
 def test_names_of_rows_say_nothing():
     x, y, _, fold = make(np.full(200, 1))
     found = fit(x, y, fold)

@@ -45,6 +45,15 @@ def test_lines_in_more_columns_than_rows_are_found_and_noise_is_not():
     assert fit(x, noise, fold)(x).std() < 0.5
 
 
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+def test_few_rows_say_nothing(n):
+    x, y, fold = make(n)
+    assert fit(x, y, fold)(x).shape == (n, 1)
+    np.testing.assert_array_equal(fit(x[:1], y[:1], fold[:1])(x), 0)
+    for weight in (1e-100, 1e6):  # of one, beside which others are none
+        assert np.isfinite(fit(x, y, fold, np.r_[weight, np.ones(n - 1)])(x)).all()
+
+
 def test_missing_values_are_means():
     x, y, fold = make()
     holes = x.copy()

@@ -56,6 +56,13 @@ def test_a_rows_own_target_is_not_in_what_it_is_read_with():
     assert (one[fold != 1] != other[fold != 1]).all()
 
 
+def test_rows_that_are_all_in_one_fold_are_read_with_nothing():
+    x, y, fold = make(200)
+    found = Trees.fit(x, y, np.ones(200), 0 * fold)
+    np.testing.assert_array_equal(found(x, 0 * fold), 0)
+    found.check_possible(3, 1)
+
+
 def test_chunks_of_rows_do_not_matter(fitted, monkeypatch):
     x, _, fold = make()
     expected = fitted(x, fold), fitted(x)

@@ -66,7 +66,11 @@ class Trees(Frozen):
         nodes: list[NDArray] = []
         baseline = np.empty((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*baseline.shape):
-            model = _boosted(x[fold != k], y[fold != k, t], weight[fold != k])
+            kept = fold != k
+            if kept.any():
+                model = _boosted(x[kept], y[kept, t], weight[kept])
+            else:  # rows that are all but the same are in one fold
+                model = _boosted(x, np.zeros(len(x)), weight)
             baseline[t, k] = np.ravel(model._baseline_prediction)[0]
             nodes += [tree.nodes for (tree,) in model._predictors]
         return cls(*_renumbered(nodes), baseline)
