@@ -141,9 +141,7 @@ def test_units_do_not_matter(values):
     other = Targets(BENT.centre, BENT.scale, BENT.bend / a, a * BENT.origin + b, BENT.top)
     # A warp of other units is in other units itself, but for targets that are not bent.
     bent = np.array([0, 1])
-    other = Targets(
-        np.where(BENT.bend == 0, a * BENT.centre + b, a * BENT.centre), a * BENT.scale, *other.warp
-    )
+    other = Targets(np.where(BENT.bend == 0, a * BENT.centre + b, a * BENT.centre), a * BENT.scale, *other.warp)
     z = np.linspace(-4, 4, 9)[:, None] * np.ones(3)
     np.testing.assert_allclose(other.original(z), a * BENT.original(z) + b, rtol=1e-9, atol=1e-9 * a)
     mean, std = other.moments(z, np.full_like(z, 0.5))

@@ -301,7 +301,9 @@ def test_p1_large_offsets_are_no_reason_to_depend_on_order(n, seed, weighted):
     a = CMANPRegressor().fit(X, y, weight)
     b = CMANPRegressor().fit(X[order], y[order], None if weight is None else weight[order])
     for one, other in ((a, b), (b, a)):
-        assert np.array_equal(one.context_.adaptation.inputs.encoding.centre, other.context_.adaptation.inputs.encoding.centre)
+        assert np.array_equal(
+            one.context_.adaptation.inputs.encoding.centre, other.context_.adaptation.inputs.encoding.centre
+        )
         assert one.context_.adaptation.equals(other.context_.adaptation)
     assert_same_predictions(a, b, X)
 

@@ -18,7 +18,9 @@ def rows():
 @pytest.fixture
 def reader(model, rows):
     adaptation = Adaptation.fit(rows[0], rows[1])
-    return Reader(resolve_checkpoint(model, [Kind.NUMBER] * 3), torch.device("cpu"), torch.float64, adaptation, chunk_size=16)
+    return Reader(
+        resolve_checkpoint(model, [Kind.NUMBER] * 3), torch.device("cpu"), torch.float64, adaptation, chunk_size=16
+    )
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, 100])

@@ -63,7 +63,11 @@ class Targets(Columns):
 
     def check_possible(self) -> None:
         """Raise ValueError unless rows could have led to this."""
-        if self.centre.ndim != 1 or not self.centre.size or any(array.shape != self.centre.shape for array in self.warp):
+        if (
+            self.centre.ndim != 1
+            or not self.centre.size
+            or any(array.shape != self.centre.shape for array in self.warp)
+        ):
             raise ValueError("Centres, scales and warps of targets are not as many.")
         if self.scale.shape != self.centre.shape or not (self.scale > 0).all():
             raise ValueError("A scale of targets is not positive.")
