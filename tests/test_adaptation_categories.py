@@ -126,6 +126,11 @@ def test_the_number_of_levels_is_bounded_where_all_are_as_frequent(monkeypatch):
     assert len(fit(x, y, fold).levels) <= 5
 
 
+def test_a_single_row_says_nothing():
+    x, y, _, fold = make([1])
+    np.testing.assert_array_equal(fit(x, y, fold).codes, 0)
+
+
 def test_names_of_rows_say_nothing():
     x, y, _, fold = make(np.full(200, 1))
     found = fit(x, y, fold)
@@ -144,7 +149,6 @@ def test_weights_may_be_small():
 @pytest.mark.parametrize(
     "change",
     [
-        {"columns": np.array([1])},
         {"starts": np.array([0, 4])},
         {"starts": np.array([0, 9, 10])},
         {"codes": np.zeros((N_FOLDS, 10, 1))},
@@ -155,6 +159,6 @@ def test_weights_may_be_small():
 def test_what_rows_cannot_have_led_to_is_refused(change):
     x, y, _, fold = make(np.full(10, 20))
     found = fit(x, y, fold)
-    found.check_possible(COLUMNS)
-    with pytest.raises(ValueError, match="levels of categories"):
-        Categories.from_arrays({**found.arrays(), **change}).check_possible(COLUMNS)
+    found.check_possible(0)
+    with pytest.raises(ValueError, match="categories"):
+        Categories.from_arrays({**found.arrays(), **change}).check_possible(0)

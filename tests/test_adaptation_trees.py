@@ -27,7 +27,7 @@ def test_predictions_are_those_of_the_library(fitted):
     new[:3] = [[np.nan] * 3, [-1e30] * 3, [1e30] * 3]
     for t in range(2):
         for k in range(N_FOLDS):
-            model = trees._boosted(x[fold != k], y[fold != k, t], np.ones(np.count_nonzero(fold != k)))
+            model = trees.boosted(x[fold != k], y[fold != k, t], np.ones(np.count_nonzero(fold != k)))
             assert isinstance(model, HistGradientBoostingRegressor)
             found = fitted(new, np.full(len(new), k))[:, t]
             np.testing.assert_allclose(found, model.predict(new), rtol=1e-6, atol=1e-6 * y.std())
@@ -36,9 +36,19 @@ def test_predictions_are_those_of_the_library(fitted):
 def test_columns_that_were_never_missing_may_be(fitted):
     x, y, fold = make(missing=0.0)
     found = Trees.fit(x, y, np.ones(len(x)), fold)
-    model = trees._boosted(x[fold != 2], y[fold != 2, 0], np.ones(np.count_nonzero(fold != 2)))
+    model = trees.boosted(x[fold != 2], y[fold != 2, 0], np.ones(np.count_nonzero(fold != 2)))
     x[:, 0] = np.nan
     np.testing.assert_allclose(found(x, np.full(len(x), 2))[:, 0], model.predict(x), rtol=1e-6, atol=1e-6)
+
+
+def test_columns_may_be_missing_altogether_or_but_for_a_fold():
+    x, y, fold = make(200)
+    x[:, 2] = np.nan
+    x[fold != 0, 1] = np.nan
+    found = Trees.fit(x, y, np.ones(len(x)), fold)
+    assert np.isfinite(found(x, fold)).all()
+    assert 2 not in found.features
+    assert np.isfinite(gain(x, y, np.ones(len(x)))).all()
 
 
 def test_rows_are_read_without_their_fold_and_predicted_by_all(fitted):
@@ -56,6 +66,13 @@ def test_a_rows_own_target_is_not_in_what_it_is_read_with():
     assert (one[fold != 1] != other[fold != 1]).all()
 
 
+def test_rows_that_are_all_in_one_fold_are_read_with_nothing():
+    x, y, fold = make(200)
+    found = Trees.fit(x, y, np.ones(200), 0 * fold)
+    np.testing.assert_array_equal(found(x, 0 * fold), 0)
+    found.check_possible(3)
+
+
 def test_chunks_of_rows_do_not_matter(fitted, monkeypatch):
     x, _, fold = make()
     expected = fitted(x, fold), fitted(x)
@@ -69,7 +86,7 @@ def test_what_is_frozen_is_finite_and_small(fitted):
     arrays = fitted.arrays()
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert {name: array.dtype for name, array in arrays.items() if array.dtype != np.float64} == fitted.integers
-    fitted.check_possible(3, 2)
+    fitted.check_possible(3)
     assert Trees.from_arrays(arrays).equals(fitted)
 
 
@@ -83,9 +100,9 @@ def test_they_know_which_features_they_ask_for(fitted):
 def test_weights_count():
     x, y, _ = make(200)
     weight = np.where(x[:, 1] > 0, 1e-6, 1.0)
-    heavy = trees._boosted(x[weight == 1], y[weight == 1, 0], np.ones(np.count_nonzero(weight == 1)))
+    heavy = trees.boosted(x[weight == 1], y[weight == 1, 0], np.ones(np.count_nonzero(weight == 1)))
     np.testing.assert_allclose(
-        np.ravel(trees._boosted(x, y[:, 0], weight)._baseline_prediction),
+        np.ravel(trees.boosted(x, y[:, 0], weight)._baseline_prediction),
         np.ravel(heavy._baseline_prediction),
         atol=1e-4,
     )
@@ -120,4 +137,4 @@ def test_what_tells_most_gains_most():
 def test_what_are_no_trees_is_refused(fitted, change):
     arrays = {name: change.get(name, lambda a: a)(array) for name, array in fitted.arrays().items()}
     with pytest.raises(ValueError, match="not those of trees"):
-        Trees.from_arrays(arrays).check_possible(3, 2)
+        Trees.from_arrays(arrays).check_possible(3)

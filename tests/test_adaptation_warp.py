@@ -108,6 +108,12 @@ def test_targets_that_are_skewed_by_what_is_known_of_rows_stay_as_they_are():
     assert choose_warp(rows._replace(x=np.hstack([rare, rows.x]), y=y), y).bend == 0
 
 
+def test_columns_may_be_missing_altogether():
+    rows, y = rows_of(log_normal)
+    absent = np.full((400, 1), np.nan)
+    assert choose_warp(rows._replace(x=np.hstack([rows.x, absent])), y).bend > 0
+
+
 def test_few_rows_say_nothing():
     rows, y = rows_of(log_normal, 39)
     assert choose_warp(rows, y).bend == 0

@@ -94,7 +94,7 @@ def adaptation():
     X = rng.uniform(-1, 1, (300, 3))
     y = 2 * np.abs(X[:, :1]) + np.sin(5 * X[:, 1:2]) + 3 * (X[:, 2:] > 0)
     y = y + 0.3 * np.exp(2 * X[:, 2:] - 2) * rng.normal(size=(300, 1))
-    found = Adaptation.fit(X, y, how="fit", memory_features=48)
+    found = Adaptation.fit(X, y, how="fit", memory_features=48, trees=False)
     assert {type(part) for part in found.parts} == set(PARTS)
     assert found.noise is not None
     return found

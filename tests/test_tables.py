@@ -151,7 +151,7 @@ def test_what_was_never_there_is_less_certain(fitted):
         wider = np.log(high) - np.log(low)
         assert np.median(wider / std) > 1.03, column
         assert np.isfinite(wider).all()
-    gone = X.copy()
+    gone = X.astype(object)
     gone[:] = None
     assert np.isfinite(fitted.predict(gone, return_std=True)).all()
 
@@ -241,6 +241,26 @@ def test_more_columns_than_rows():
     mean, std = reg.predict(X[80:], return_std=True)
     assert np.square((y[80:] - mean) / std).mean() < 2.5
     assert_same_predictions(copy.deepcopy(reg).decay(0).partial_fit(X[:80][::-1], y[:80][::-1]), reg, X)
+
+
+def test_rows_that_are_all_but_the_same_and_one_that_is_not():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": 1e-6 * rng.normal(size=250), "b": ["x"] * 250})
+    y = 1e-6 * rng.normal(size=250)
+    X.loc[7, "a"], y[7] = 1.0, 1.0
+    mean, std = CMANPRegressor().fit(X, y).predict(X, return_std=True)
+    assert np.isfinite(mean).all()
+    assert (std > 0).all()
+
+
+def test_a_wide_stream_begins_with_any_number_of_rows():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(9, 60)), rng.normal(size=9)
+    reg = CMANPRegressor()
+    for i in range(9):
+        reg.partial_fit(X[i : i + 1], y[i : i + 1])
+        assert np.isfinite(reg.predict(X)).all()
+    assert_same_predictions(reg, CMANPRegressor().partial_fit(X, y), X)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def _identities(column: Array) -> Array:
 def _means(level: NDArray[np.int64], n_levels: int, y: Array, weight: Array) -> Array:
     """Means of the targets of every level, less that of all, as random effects have them, (n_levels, t)."""
     count = np.bincount(level, weight, n_levels)
+    if not weight.any():  # all rows are in one fold
+        return np.zeros((n_levels, y.shape[1]))
     means = []
     for target in y.T:
         centred = target - np.average(target, weights=weight)

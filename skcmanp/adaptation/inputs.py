@@ -100,10 +100,13 @@ class Inputs:
         known = np.flatnonzero(~np.isnan(numbers).all(0))
         known = known if len(known) else np.arange(1)  # the memory wants a feature, if only one that says nothing
         n_targets = rows.y.shape[1]
-        if len(known) > max_columns - (n_targets if max_columns > 1 else 0):  # room for what trees predict
-            few = slice(_RIDGE_ROWS)
-            found = replace(found, ridge=Ridge.fit(numbers[few], rows.y[few], rows.weight[few], fold[few]))
-            n_columns = max(min(MAX_COLUMNS, max_columns - 2 * n_targets), 0)
+        for_trees = n_targets if MAX_COLUMNS + 2 * n_targets <= max_columns else 0  # room for what these predict
+        if len(known) > max_columns - for_trees:
+            few, n_columns = slice(_RIDGE_ROWS), max_columns - for_trees
+            if n_targets <= n_columns:
+                found = replace(found, ridge=Ridge.fit(numbers[few], rows.y[few], rows.weight[few], fold[few]))
+                n_columns -= n_targets
+            n_columns = min(MAX_COLUMNS, n_columns)
             told = gain(numbers[few], rows.y[few], rows.weight[few])
             known = np.sort(known[np.argsort(-told[known], kind="stable")[:n_columns]])
         return found._selected(rows, fold, known)

@@ -16,9 +16,13 @@ from sklearn.linear_model import RidgeCV
 
 from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.rows import N_FOLDS
+from skcmanp.validation import MIN_WEIGHT
 
 # Penalties relative to the number of columns, from those of strong signals to those that leave next to nothing.
 _PENALTIES = np.geomspace(1e-3, 1e3, 13)
+
+# Fewer say nothing; that of a single one cannot be left out.
+_LEAST_ROWS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +44,10 @@ class Ridge(Frozen):
     def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> Self:
         """On rows (n, e) in standard deviations; values that are missing are the mean's."""
         x = np.nan_to_num(x)
-        coefficients, intercept = np.empty((y.shape[1], N_FOLDS, x.shape[1])), np.empty((y.shape[1], N_FOLDS))
+        coefficients, intercept = np.zeros((y.shape[1], N_FOLDS, x.shape[1])), np.zeros((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*intercept.shape):
+            if _effective_rows(weight[fold != k]) < _LEAST_ROWS:
+                continue
             model = RidgeCV(alphas=x.shape[1] * _PENALTIES)
             model.fit(x[fold != k], y[fold != k, t], sample_weight=weight[fold != k])
             coefficients[t, k], intercept[t, k] = model.coef_, model.intercept_
@@ -51,3 +57,9 @@ class Ridge(Frozen):
         """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
         every = np.einsum("ne,tke->ntk", np.nan_to_num(x), self.coefficients, optimize=True) + self.intercept
         return every.mean(2) if fold is None else every[np.arange(len(x)), :, fold]
+
+
+def _effective_rows(weight: Array) -> float:
+    """How many rows of equal weights would say as much."""
+    share = weight / weight.max(initial=MIN_WEIGHT)
+    return float(share.sum() ** 2 / max(np.square(share).sum(), 1.0))

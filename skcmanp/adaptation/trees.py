@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,11 @@ class Trees(Frozen):
         nodes: list[NDArray] = []
         baseline = np.empty((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*baseline.shape):
-            model = _boosted(x[fold != k], y[fold != k, t], weight[fold != k])
+            kept = fold != k
+            if kept.any():
+                model = boosted(x[kept], y[kept, t], weight[kept])
+            else:  # rows that are all but the same are in one fold
+                model = boosted(x, np.zeros(len(x)), weight)
             baseline[t, k] = np.ravel(model._baseline_prediction)[0]
             nodes += [tree.nodes for (tree,) in model._predictors]
         return cls(*_renumbered(nodes), baseline)
@@ -120,7 +124,7 @@ class Trees(Frozen):
 def error(x: Array, y: Array, weight: Array, left_out: NDArray[np.bool_]) -> float:
     """Mean square of the errors of trees that do not know some of the rows."""
     squares = [
-        np.square(_boosted(x[~left_out], target[~left_out], weight[~left_out]).predict(x[left_out]) - target[left_out])
+        np.square(boosted(x[~left_out], target[~left_out], weight[~left_out]).predict(x[left_out]) - target[left_out])
         for target in y.T
     ]
     return float(np.mean(squares))
@@ -130,16 +134,17 @@ def gain(x: Array, y: Array, weight: Array) -> Array:
     """How much trees gain by every feature of rows (n, e), (e,)."""
     total = np.zeros(x.shape[1])
     for target in y.T:
-        nodes = np.concatenate([tree.nodes for (tree,) in _boosted(x, target, weight)._predictors])
+        nodes = np.concatenate([tree.nodes for (tree,) in boosted(x, target, weight)._predictors])
         total += np.bincount(nodes["feature_idx"], np.where(nodes["is_leaf"], 0.0, nodes["gain"]), x.shape[1])
     return total
 
 
-def _boosted(x: Array, y: Array, weight: Array) -> HistGradientBoostingRegressor:
+def boosted(x: Array, y: Array, weight: Array, **changes: Any) -> HistGradientBoostingRegressor:
+    """Trees for a target (n,) of rows (n, e), which may miss values; with `changes` of the library's parameters."""
     leaf = int(np.clip(len(x) // 50, 5, 20))
-    model = HistGradientBoostingRegressor(
-        max_iter=_TREES, max_depth=_DEPTH, min_samples_leaf=leaf, early_stopping=False, random_state=0
-    )
+    parameters = {"max_iter": _TREES, "max_depth": _DEPTH, "min_samples_leaf": leaf, **changes}
+    model = HistGradientBoostingRegressor(early_stopping=False, random_state=0, **parameters)
+    x = np.where(np.isnan(x).all(0), 0.0, x)  # the library cannot bin columns without any value
     return model.fit(x, y, None if (weight == weight[0]).all() else weight)
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.rows import Rows, fold_of
+from skcmanp.adaptation.trees import boosted
 
 # How many times the slope at one end of the range is that at the other.
 _STRETCHES = np.geomspace(3.0, 3e4, 9)
@@ -104,10 +104,12 @@ def _choose(rows: Rows, y: Array) -> tuple[float, float, float]:
 def _predicted(rows: Rows, y: Array) -> Array:
     """Predictions of every row by trees that were fitted to others, (n,)."""
     half = fold_of(rows.x, rows.y) % 2
+    if half.min() == half.max():  # rows are all but the same
+        return np.zeros(len(y))
     predicted = np.empty(len(y))
     for k in (0, 1):
-        model = HistGradientBoostingRegressor(max_iter=50, early_stopping=False, min_samples_leaf=10, random_state=0)
-        model.fit(rows.x[half != k], y[half != k], rows.weight[half != k])
+        others = rows.x[half != k], y[half != k], rows.weight[half != k]
+        model = boosted(*others, max_iter=50, max_depth=None, min_samples_leaf=10)
         predicted[half == k] = model.predict(rows.x[half == k])
     return predicted
 

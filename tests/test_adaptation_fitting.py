@@ -1,0 +1,82 @@
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from skcmanp.adaptation.fitting import MAX_SHARE, fit_memory
+from skcmanp.adaptation.missed import FOLDS
+from skcmanp.adaptation.rows import Rows, split_rows
+
+
+@functools.cache
+def rows(n=240, t=1):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 2))
+    y = np.sin(2 * x[:, :1]) + 0.5 * x[:, 1:] + 0.1 * rng.normal(size=(n, t))
+    return Rows(x, y / y.std(0), np.ones(n))
+
+
+@functools.cache
+def fitted():
+    return fit_memory(rows(), 60)
+
+
+def test_features_fill_the_memory():
+    found = fitted()
+    assert found.lengthscale.shape == (2,)
+    assert 59 <= sum(part.n_features for part in found.parts) <= 60
+    assert found.ratio.shape == (1,)
+    assert found.missed.shape == found.signal.shape == (1,)
+    assert 0.005 < found.error < 0.2  # the noise's variance is 0.02 of the targets'
+    places = 60 - 3 - sum(part.n_features for part in found.parts if part.name == "main_effects")
+    (points,) = (part for part in found.parts if part.name == "inducing_points")
+    assert len(points.points) == int(MAX_SHARE * places)
+
+
+def test_networks_without_a_memory_want_length_scales_alone():
+    found = fit_memory(rows(), 0)
+    assert found.parts == ()
+    assert found.error == 0
+    np.testing.assert_array_equal(found.lengthscale, fit_memory(rows(), 0).lengthscale)
+
+
+def test_features_can_be_made_of_other_rows():
+    found = fitted()
+    x = rows().x / found.lengthscale
+    psi, missed = found.make(x[:100])(x)
+    assert 40 < psi.shape[1] <= sum(part.n_features for part in found.parts)  # of fewer rows there are fewer points
+    assert (missed >= 0).all()
+    own = torch.cat([part.to("cpu")(torch.from_numpy(x).unsqueeze(0))[0] for part in found.parts[:-2]], -1)[0]
+    np.testing.assert_allclose(psi[:, : own.shape[1]], own)  # all but inducing points and waves
+    kernel = np.square(psi).sum(1) + missed
+    lines = np.square(found.parts[0].of_rows(x)).sum(1)
+    np.testing.assert_allclose(kernel - lines, 1, atol=0.4)
+
+
+def test_a_test_tells_how_likely_rows_are_that_were_left_out():
+    found, standard = fitted(), rows()
+    fold = split_rows(standard, FOLDS)
+    kept, left_out = standard.take(fold != 0), standard.take(fold == 0)
+    tested, score = found.tested(kept, left_out)
+    assert tested.missed.shape == (1,)
+    assert tested.parts is found.parts
+    assert 0 < score < 2  # of a density of a standard deviation of a seventh
+    nonsense = left_out._replace(y=left_out.y[::-1])
+    assert found.tested(kept, nonsense)[1] < score - 1
+    uninformed = kept._replace(x=np.zeros_like(kept.x)), left_out._replace(x=np.zeros_like(left_out.x))
+    assert found.tested(*uninformed)[1] < score - 0.5
+
+
+def test_a_function_changes_the_more_the_farther_rows_are():
+    found = fitted()
+    x = rows().x / found.lengthscale
+    assert found.change(x, x) == pytest.approx(0, abs=1e-9)
+    near, far = (found.change(x, x + size) for size in (0.1, 1.0))
+    assert 0 < near < far
+
+
+def test_every_target_has_its_own_scales():
+    found = fit_memory(rows(120, 2), 30)
+    assert found.signal.shape == found.missed.shape == (2,)
+    assert found.ratio.shape == (1,)
