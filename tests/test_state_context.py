@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import inputs_of, scaling_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_state_softmax import SHAPE, assert_close
