@@ -69,10 +69,8 @@ class Trees(Frozen):
         baseline = np.empty((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*baseline.shape):
             kept = fold != k
-            if kept.any():
-                model = boosted(x[kept], y[kept, t], weight[kept])
-            else:  # rows that are all but the same are in one fold
-                model = boosted(x, np.zeros(len(x)), weight)
+            kept |= not kept.any()  # rows that are all but the same are in one fold
+            model = boosted(x[kept], y[kept, t], weight[kept])
             baseline[t, k] = np.ravel(model._baseline_prediction)[0]
             nodes += [tree.nodes for (tree,) in model._predictors]
         return cls(*_renumbered(nodes), baseline)
