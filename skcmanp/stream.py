@@ -94,14 +94,16 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
     >>> import numpy as np
     >>> from skcmanp import CMANPStreamRegressor
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.normal(size=(300, 2))
-    >>> level = np.where(np.arange(300) < 150, 0, 50)  # a sensor is replaced
-    >>> y = level + X[:, 0] + 0.1 * rng.normal(size=300)
-    >>> reg = CMANPStreamRegressor().fit(X[:150], y[:150])
-    >>> reg.partial_fit(X[150:250], y[150:250]).n_samples_seen_
-    250
-    >>> mean, std = reg.predict(X[250:], return_std=True)
-    >>> bool(np.abs(mean - y[250:]).mean() < 5)
+    >>> X = rng.normal(size=(550, 2))
+    >>> level = np.where(np.arange(550) < 400, 0, 50)  # a sensor is replaced
+    >>> y = level + X[:, 0] + 0.1 * rng.normal(size=550)
+    >>> reg = CMANPStreamRegressor().fit(X[:400], y[:400])
+    >>> reg.partial_fit(X[400:500], y[400:500]).n_samples_seen_
+    500
+    >>> reg.breaks_at_
+    400
+    >>> mean, std = reg.predict(X[500:], return_std=True)
+    >>> bool(np.abs(mean - y[500:]).mean() < 1)
     True
     """
 

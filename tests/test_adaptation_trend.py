@@ -46,7 +46,7 @@ def test_the_memory_extrapolates_lines():
     x = torch.tensor(rng.normal(size=(1, 200, 2)))
     y = 3 * x[..., 0] - x[..., 1] + 0.5 + 0.1 * torch.tensor(rng.normal(size=(1, 200)))
     trend = Trend(np.array([0.3, 0.3])).to("cpu")
-    basis = Basis((trend,), None, torch.tensor([1e3]).double(), torch.ones(1).double(), 3)
+    basis = Basis((trend,), None, torch.tensor([1e3]).double(), torch.ones(1).double(), 3, 2)
     psi = basis.features(x)[0][0]
     weights = torch.linalg.solve(psi.mT @ psi + torch.eye(3) * 1e-4, psi.mT @ y[0])
     far = torch.tensor([[[50.0, -20.0]]])

@@ -69,8 +69,9 @@ class Trees(Frozen):
         baseline = np.empty((y.shape[1], N_FOLDS))
         for t, k in np.ndindex(*baseline.shape):
             kept = fold != k
-            kept |= not kept.any()  # rows that are all but the same are in one fold
-            model = boosted(x[kept], y[kept, t], weight[kept])
+            # Rows that are all but the same are in one fold.
+            others = (x[kept], y[kept, t], weight[kept]) if kept.any() else (x, np.zeros(len(x)), weight)
+            model = boosted(*others)
             baseline[t, k] = np.ravel(model._baseline_prediction)[0]
             nodes += [tree.nodes for (tree,) in model._predictors]
         return cls(*_renumbered(nodes), baseline)
