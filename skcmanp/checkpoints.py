@@ -246,7 +246,7 @@ def _find_checkpoint(checkpoint: str | Path | CMANP, kinds: Sequence[Kind]) -> C
         data = checkpoint_bytes(checkpoint)
         return Checkpoint("custom", _sha256(data), data)
     if checkpoint == "auto":
-        checkpoint = "gp-1d" if tuple(kinds) == (Kind.NUMBER,) else "tabular"
+        checkpoint = "gp-1d" if tuple(kinds) in ((Kind.NUMBER,), (Kind.UNKNOWN,)) else "tabular"
     if str(checkpoint) in (shipped := shipped_checkpoints()):
         return Checkpoint(str(checkpoint), _shipped_fingerprint(shipped[str(checkpoint)]))
     path = Path(checkpoint)

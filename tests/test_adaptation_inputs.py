@@ -116,22 +116,36 @@ def test_no_more_is_seen_than_a_network_takes(monkeypatch, max_columns, t):
         found.check_possible(t)
 
 
-def test_what_is_unknown_of_a_row_counts():
+def change(x, other):
+    return float(np.square(x - other).sum(1).mean())
+
+
+def test_what_is_unknown_is_what_values_told():
     X, y = table()
     found, rows = fit(X, y, KINDS)
-    squares = np.where(np.isnan(rows.x[:, -1]), 3.0, 1.0)  # the last column is missing often, and then errors are larger
-    found = found.with_unknown(rows, lambda a, b: float(np.square(a - b).sum(1).mean()), squares, np.full(1, 0.5))
+    squares = np.where(np.isnan(rows.x[:, -1]), 5.0, 2.0)  # of errors, where the last number is often missing
+    found = found.with_unknown(rows, change, squares, np.full(1, 2.0))
     unknown = found.selection.unknown
     assert (unknown > 0).all()
-    assert unknown[3] == pytest.approx((3 - 1) / 0.25)
+    assert unknown[3] == (5 - 2) / 4
+    seen = found.seen(rows.x[:64])[0]
+    without = np.where(np.arange(seen.shape[1]) == 0, 0.0, seen)
+    assert unknown[0] == pytest.approx(change(seen, without) / 4)
+
     gone = np.tile(X[:1], (6, 1))
-    gone[:, 3] = 0.0
+    gone[:, 3] = 0.0  # nothing is missing of the first
     for i in range(4):
         gone[i + 1, i] = np.nan
     gone[5] = np.nan
     np.testing.assert_allclose(found(gone)[1], [0, *unknown, unknown.sum()])
     gone[2, 1] = 77.0  # a level that was not there
     np.testing.assert_allclose(found(gone)[1][2], unknown[1])
+
+
+def test_values_whose_lack_makes_no_larger_errors_leave_nothing_unknown():
+    found, rows = fit(*table(), KINDS)
+    squares = np.where(np.isnan(rows.x[:, -1]), 1.0, 2.0)
+    assert found.with_unknown(rows, change, squares, np.ones(1)).selection.unknown[3] == 0
 
 
 def test_tables_without_any_value_have_a_feature_that_says_nothing():

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
+QUICK = ("plot_first_steps", "plot_table_as_it_is")
+GALLERY = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
+    for path in sorted(EXAMPLES.glob("plot_*.py"))
+]
 
 # Runs a script of the gallery as sphinx-gallery does, and asks for exactly one picture with something in it.
 RUN = """
@@ -33,14 +37,14 @@ def test_quickstart_runs(tmp_path):
     assert "362" in done.stdout
 
 
-@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", GALLERY)
 def test_gallery_runs(path):
     done = run("-c", RUN, str(path))
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
 
-@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("plot_*.py")), ids=lambda path: path.stem)
 def test_gallery_has_titles(path):
     title, underline, *_ = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()
     assert underline == "=" * len(title)

@@ -412,7 +412,7 @@ def test_the_memory_may_have_another_size(table, n_features):
     model = load_checkpoint(shipped_checkpoints()["tabular"])[0].with_memory(n_features)
     np.testing.assert_array_equal(reg.predict(X), CMANPRegressor(model).fit(X, y).predict(X))
     pickled = pickle.dumps(reg)
-    assert len(pickled) < reg.context_.nbytes + 2000  # the weights are not in it
+    assert len(pickled) < reg.context_.nbytes + 4000  # the weights are not in it
     np.testing.assert_array_equal(pickle.loads(pickled).predict(X), reg.predict(X))
 
     refused = f"'tabular' .*memory_features={n_features}.*use the same `checkpoint` and `memory_features`"
