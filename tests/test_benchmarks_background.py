@@ -79,6 +79,7 @@ def train(runs, variants=VARIANTS, steps=STEPS, **options):
     work(variants, RECIPE, steps, runs, **{"evaluate_every": 5, **options})
 
 
+@pytest.mark.slow
 def test_a_killed_queue_goes_on_to_the_same_bits(tmp_path, at_once):
     """SIGKILL within a step of the first and of the second run loses no more than this step."""
     killed, straight = tmp_path / "killed", tmp_path / "straight"

@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skcmanp import CMANPRegressor
 
 
-@parametrize_with_checks([CMANPRegressor(), CMANPRegressor(chunk_size=7)])
+@parametrize_with_checks([CMANPRegressor()])
 def test_scikit_learn_checks(estimator, check):
     with warnings.catch_warnings():
         # The checks provoke warnings on purpose, and on some versions cause their own.

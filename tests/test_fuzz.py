@@ -19,6 +19,7 @@ def test_what_is_not_damaged_is_accepted():
             assert damage.outcome(target, again, target.use(target.data), False) == "the same"
 
 
+@pytest.mark.slow
 def test_the_command_line_has_an_answer_to_every_abuse():
     with abuses.folder() as work:
         wrong = [(case, result) for case in abuses.abuses() if (result := abuses.attempt(work, *case))]

@@ -128,6 +128,7 @@ def truth(kind, n, rng):
     return X, rng.normal(mean, std), mean, std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "excess"),
     [

@@ -2,11 +2,13 @@
 
 import warnings
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcmanp import CMANPStreamRegressor
 
 
+@pytest.mark.slow
 @parametrize_with_checks([CMANPStreamRegressor()])
 def test_scikit_learn_checks(estimator, check):
     with warnings.catch_warnings():
