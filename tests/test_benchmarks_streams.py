@@ -176,6 +176,7 @@ def test_other_packages(name):
     assert scores.squared[-100:].mean() ** 0.5 < 0.5 * y.std()
 
 
+@pytest.mark.slow
 def test_growth(folder, monkeypatch):
     options = "--sizes 10 320 --seeds 2 --large-seeds 1 --test 50 --gp-rows 10"
     monkeypatch.setattr(sys, "argv", ["growth.py", "--streams", str(folder), *options.split()])

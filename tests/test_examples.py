@@ -29,6 +29,7 @@ def run(*arguments):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_quickstart_runs(tmp_path):
     done = run(str(EXAMPLES / "quickstart.py"), "--output", str(tmp_path / "picture.png"))
     assert done.returncode == 0, done.stderr
