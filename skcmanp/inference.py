@@ -168,6 +168,7 @@ class Network:
         mean, covariance = self._model.joint(
             self._tensor(x).unsqueeze(0), self._memory(state, exactly=True), self._count(state)
         )
+        covariance = (covariance + covariance.mT) / 2  # whose halves differ by rounding
         mean_of_rows, covariances = _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
         self._check_finite(mean_of_rows, covariances)
         return mean_of_rows, covariances

@@ -68,7 +68,7 @@ def check_rows(
     check_consistent_length(rows, targets)
     weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
     columns = targets.reshape(len(targets), -1)
-    if columns.dtype.kind == "f" and max(columns.max(), -columns.min()) > MAX_TARGET:
+    if columns.dtype.kind == "f" and max(float(columns.max()), -float(columns.min())) > MAX_TARGET:
         raise ValueError(
             f"y has values beyond {MAX_TARGET:g}, whose predictions leave float64; divide it by a constant."
         )

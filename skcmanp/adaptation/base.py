@@ -33,6 +33,10 @@ class Frozen:
         """What `arrays` gave."""
         return cls(**arrays)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles hold: arrays, and nothing that is made of them."""
+        return self.arrays()
+
     def equals(self, other: Frozen) -> bool:
         """Whether both are exactly alike."""
         if type(self) is not type(other):
