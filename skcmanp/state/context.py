@@ -188,6 +188,10 @@ class ContextState:
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> ContextState:
         """Restore what `to_bytes` wrote; predictions are bit-identical.
 
+        Those of an estimator that has just predicted between few rows may differ
+        from its own by rounding: its posterior followed these rows, and that of
+        what is restored is found anew.
+
         Parameters
         ----------
         data : bytes, bytearray, memoryview or another buffer
