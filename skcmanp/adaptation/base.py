@@ -83,6 +83,7 @@ class Part(Frozen):
     """
 
     def check_possible(self, n_columns: int) -> None:
+        """Raise ValueError unless rows of so many features could have led to this."""
         super().check_possible(n_columns)
         if not self.shapes:  # then it says nothing of its arrays, but it has to take a row
             features, _ = self.to("cpu")(torch.zeros(1, 1, n_columns, dtype=torch.float64))
