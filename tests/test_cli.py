@@ -84,6 +84,7 @@ def test_changed_tasks_are_not_those_that_were_kept(tmp_path):
     assert len(list(output.glob("tasks-*"))) == 2
 
 
+@pytest.mark.slow
 def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):
     """A family of one's own, with one command."""
     write_datasets(tmp_path)

@@ -25,7 +25,16 @@ def public_names():
     yield from skcmanp.__all__
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
+SLOW = ("scaling_out.rst",)  # starts processes
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.relative_to(DOCS).as_posix(), marks=pytest.mark.slow if path.name in SLOW else ())
+        for path in PAGES
+    ],
+)
 def test_examples_of_pages_run(path):
     assert doctest.testfile(str(path), module_relative=False).failed == 0
 

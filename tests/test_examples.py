@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-QUICK = ("plot_first_steps", "plot_table_as_it_is")
+QUICK = ("plot_table_as_it_is",)
 GALLERY = [
     pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
     for path in sorted(EXAMPLES.glob("plot_*.py"))

@@ -92,7 +92,9 @@ def test_hints_are_what_the_estimators_network_is_told(batch, n_features, n_refe
         x_target = state.adaptation.scale_x(X_target)
         np.testing.assert_allclose(given.x_target[i, :, :n_features], x_target, rtol=1e-5, atol=1e-5)
         with torch.no_grad():
-            hints, _ = network._model.remembered(torch.tensor(x_target).unsqueeze(0), network._memory(state, exactly=True))
+            hints, _ = network._model.remembered(
+                torch.tensor(x_target).unsqueeze(0), network._memory(state, exactly=True)
+            )
         np.testing.assert_allclose(given.hints[i], hints[0], rtol=2e-3, atol=2e-3)
 
 
