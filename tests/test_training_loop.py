@@ -241,7 +241,7 @@ def test_averaged_weights_resume(tmp_path):
     resumed, tasks = fresh()
     meta_train(resumed, tasks, options, state_path=state, progress=False)
     assert torch.equal(weights(resumed), weights(straight))
-    with pytest.raises(ValueError, match=r"ema=0\.0, but the run in .* was started with averaged weights"):
+    with pytest.raises(ValueError, match=r"The run in .* was started with ema 0\.9, and is to go on with 0\.0"):
         meta_train(fresh()[0], tasks, OPTIONS, state_path=state, progress=False)
 
 
