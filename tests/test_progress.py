@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from multiprocessing.pool import ThreadPool
 
 import pytest
 
@@ -26,3 +27,12 @@ def test_notebook_bars_are_imported_only_to_be_shown():
         "assert 'tqdm.auto' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_silent_bars_take_no_lock():
+    """An interrupt leaves a lock locked, and then threads wait for ever."""
+    from tqdm import tqdm
+
+    with tqdm.get_lock(), ThreadPool(1) as pool:
+        bars = pool.apply_async(lambda: list(progress_bar([3, 4], show=False)))
+        assert bars.get(timeout=10) == [3, 4]
