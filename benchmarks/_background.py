@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from skcmanp.files import replacing
 from skcmanp.recipes import Recipe
 from skcmanp.training import TrainingLog
 
@@ -177,8 +178,8 @@ def snapshot(variants: Sequence[Variant], recipe: Recipe, steps: int, runs: Path
         state = torch.load(runs / name / "state.pt", weights_only=True)
         weights = {key: value.half() for key, value in state["model"].items()}
         about = {"step": state["step"], "seconds": state["seconds"], "log": run.log}
-        save_file(weights, f"{path}.partial", {key: json.dumps(value) for key, value in about.items()})
-        os.replace(f"{path}.partial", path)
+        with replacing(path) as partial:
+            save_file(weights, partial, {key: json.dumps(value) for key, value in about.items()})
         print(f"{path}: {state['step']:,} steps, {path.stat().st_size / 1e6:.2f} MB")
         written.append(path)
     return written
@@ -195,6 +196,6 @@ def restore(folder: Path, path: Path) -> None:
     lines = (line for line in about.pop("log") if line["step"] <= about["step"])
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     state = {"model": weights, "average": None, "optimizer": None, **about}
-    torch.save(state, folder / "state.pt.partial")
-    os.replace(folder / "state.pt.partial", folder / "state.pt")
+    with replacing(folder / "state.pt") as partial:
+        torch.save(state, partial)
     say(f"{folder.name}: goes on from {path} at step {about['step']:,}, with float16 weights and a fresh optimiser.")

@@ -42,7 +42,7 @@ class Learner:
     dtype: str
     n_jobs: int | None
     verbose: int
-    trees: bool = True  # whether these may be among what rows fix
+    trees: bool = True  # whether these, and warps of targets, may be among what rows fix
 
     def fit(self, rows: Rows) -> ContextState:
         """The state adapted to all rows, after reading them."""

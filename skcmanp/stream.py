@@ -20,6 +20,7 @@ from skcmanp.frames import Kind
 from skcmanp.learner import Learner
 from skcmanp.mixture.experts import NAMES
 from skcmanp.mixture.mixture import Prediction, StreamState
+from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
 from skcmanp.validation import Rows, restored_on_error
 
@@ -304,23 +305,22 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         rows, targets = validate_data(self, X, y, reset=first, y_numeric=True, dtype=np.float64)
         if first:
             self.checkpoint_ = self._resolve()
-            check_table(self.checkpoint_, self._network_config(), self.n_features_in_, 1)
+            check_table(self.checkpoint_, self._config(self.checkpoint_), self.n_features_in_, 1)
         return Rows(rows, targets.astype(np.float64)[:, None])
 
     def _resolve(self) -> Checkpoint:
         own = resolve_checkpoint(self.checkpoint, self._kinds(), self.memory_features)
         if self.memory_features is not None:
             return own
-        network = get_network(own, resolve_device(self.device), DTYPES[self.dtype])
-        if network.config.adapted_features <= _MEMORY_FEATURES:
+        if self._config(own).adapted_features <= _MEMORY_FEATURES:
             return own
         return resolve_checkpoint(self.checkpoint, self._kinds(), _MEMORY_FEATURES)
 
     def _kinds(self) -> tuple[Kind, ...]:
         return (Kind.NUMBER,) * self.n_features_in_
 
-    def _network_config(self) -> Any:
-        return get_network(self.checkpoint_, resolve_device(self.device), DTYPES[self.dtype]).config
+    def _config(self, checkpoint: Checkpoint) -> CMANPConfig:
+        return get_network(checkpoint, resolve_device(self.device), DTYPES[self.dtype]).config
 
     def _learner(self) -> Learner:
         return Learner(

@@ -12,15 +12,12 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import (
-    _check_feature_names as check_feature_names,
+    _check_feature_names,
+    _check_n_features,
+    _check_y,
+    check_consistent_length,
+    validate_data,
 )
-from sklearn.utils.validation import (
-    _check_n_features as check_n_features,
-)
-from sklearn.utils.validation import (
-    _check_y as check_y,
-)
-from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skcmanp.frames import Kind, is_frame, read_frame
 
@@ -64,7 +61,7 @@ def check_rows(
     rows, kinds = check_features(estimator, X, reset=first)
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
-    targets = check_y(y, multi_output=True, y_numeric=True, estimator=estimator)
+    targets = _check_y(y, multi_output=True, y_numeric=True, estimator=estimator)
     check_consistent_length(rows, targets)
     weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
     columns = targets.reshape(len(targets), -1)
@@ -97,8 +94,8 @@ def check_features(estimator: Any, X: Any, reset: bool) -> tuple[Any, tuple[Kind
             kinds = np.where(np.isnan(rows).all(0), Kind.UNKNOWN, Kind.NUMBER)
         categorical = _categorical(estimator, rows.shape[1])
         return rows, tuple(map(Kind, np.where(categorical & (kinds != Kind.UNKNOWN), Kind.CATEGORY, kinds)))
-    check_feature_names(estimator, X, reset=reset)
-    check_n_features(estimator, X, reset=reset)
+    _check_feature_names(estimator, X, reset=reset)
+    _check_n_features(estimator, X, reset=reset)
     values, found = read_frame(X, _categorical(estimator, X.shape[1]))
     for size, what in zip(values.shape, ("sample", "feature"), strict=True):
         if not size:

@@ -201,7 +201,8 @@ class Adaptation:
         max_columns : int, default=32
             Features that the network sees, at most.
         trees : bool, default=True
-            Whether boosted trees may be among what is fixed.
+            Whether boosted trees, and a warp of the targets that such trees
+            choose, may be among what is fixed.
 
         Raises
         ------
@@ -228,7 +229,8 @@ class Adaptation:
             inputs = Inputs.fit(encoding, rows, max_columns)
             if how != "fit":
                 return cls._before_rows(inputs, targets, how, memory_features)
-            with_trees = trees and inputs.n_features + y.shape[1] <= max_columns
+            # Without a memory nothing could say whether they help.
+            with_trees = trees and memory_features > 0 and inputs.n_features + y.shape[1] <= max_columns
             return cls._by_rows(inputs, targets, rows, memory_features, with_trees)
 
     @classmethod

@@ -155,7 +155,7 @@ class Inputs:
         encoded = rows.x[:_TRIED_ROWS]
         before = self.seen(encoded)[0]
         unit, unknown = float(np.mean(np.square(missed))), np.zeros(len(self.encoding.kinds))
-        for column in np.unique(self._sources()):
+        for column in self._asked():
             numbers = self.encoding.source == column
             absent = np.isnan(rows.x[:, numbers]).any(1)
             is_category = self.encoding.kinds[column] == Kind.CATEGORY
@@ -168,20 +168,21 @@ class Inputs:
         return replace(self, selection=replace(self.selection, unknown=unknown))
 
     @property
+    def _source(self) -> NDArray[np.int64]:
+        """Column of the table that every number and code is of."""
+        category, source = self.encoding.is_category, self.encoding.source
+        n_codes = 1 if self.categories is None else self.categories.codes.shape[2]
+        return np.r_[source[~category], np.repeat(source[category], n_codes)]
+
+    @property
     def _n_numbers(self) -> int:
         """How many numbers and codes there are before what is predicted."""
-        n_targets = 0 if self.categories is None else self.categories.codes.shape[2]
-        return len(self.encoding.centre) + (n_targets - 1) * int(self.encoding.is_category.sum())
+        return len(self._source)
 
-    def _sources(self) -> NDArray[np.int64]:
+    def _asked(self) -> NDArray[np.int64]:
         """Columns of the table that what is seen, and what trees predict, is made of."""
-        category, n_targets = (
-            self.encoding.is_category,
-            1 if self.categories is None else self.categories.codes.shape[2],
-        )
-        source = np.r_[self.encoding.source[~category], np.repeat(self.encoding.source[category], n_targets)]
-        asked = self.selection.used[self.selection.used < len(source)]
-        return source[asked if self.trees is None else np.r_[asked, self.trees.features]]
+        used = self.selection.used[self.selection.used < self._n_numbers]
+        return np.unique(self._source[used if self.trees is None else np.r_[used, self.trees.features]])
 
     def check_possible(self, n_targets: int) -> None:
         """Raise ValueError unless rows of so many targets could have led to this."""
