@@ -12,7 +12,7 @@ from skcmanp.adaptation import Basis
 from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.ranks import N_KNOTS
-from skcmanp.nn.conjugate import ConjugateMemory, Sums, _cholesky_of_one_plus
+from skcmanp.nn.conjugate import ConjugateMemory, Sums
 from skcmanp.nn.features import LearnedFeatures
 
 
@@ -330,10 +330,3 @@ def test_the_functions_share_is_all_but_the_noise(kernel):
         np.testing.assert_allclose(shares[0], prior / (1 + prior), rtol=1e-9)
         assert shares[2].max() < 0.1
     assert shares[2].mean() < shares[1].mean() < shares[0].mean()
-
-
-def test_matrices_that_no_rows_have_do_not_keep_it_busy_for_ever():
-    good = torch.eye(3, dtype=torch.float64)
-    factor = _cholesky_of_one_plus(torch.stack([good, good * torch.nan]))
-    assert factor[1].isnan().all()
-    assert factor[0].isfinite().all()

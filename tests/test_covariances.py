@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skcmanp.nn.covariances import Covariances
+from skcmanp.nn.covariances import Covariances, _cholesky_of_one_plus
 
 F, K = 12, 3
 LOG_TAU = torch.linspace(-0.5, 2.0, K).double().unsqueeze(1).expand(K, F)
@@ -61,3 +61,10 @@ def test_a_row_that_tells_too_much_is_left_to_a_decomposition():
     few = found(features(2))
     assert few.updated(1e3 * features(1, 5), torch.ones(1)) is None
     assert few.updated(1e-3 * features(1, 5), torch.ones(1)) is not None
+
+
+def test_matrices_that_no_rows_have_do_not_keep_it_busy_for_ever():
+    good = torch.eye(3, dtype=torch.float64)
+    factor = _cholesky_of_one_plus(torch.stack([good, good * torch.nan]))
+    assert factor[1].isnan().all()
+    assert factor[0].isfinite().all()
