@@ -5,7 +5,8 @@ The rooms, from a call of the estimator downwards; each imports only from those 
     regressor      CMANPRegressor, the public contract: validates rows (validation), holds the state
     stream         CMANPStreamRegressor, for streams that move on
     mixture/       its experts, and how they are weighted
-                       mixture . experts . reading . trees . linear . scale . weights . conformal . ring
+                       mixture . experts . reading . trees . linear . columns . ring
+                       weights . errors . scale . conformal
     algebra        what can be done with a state: forget, merge, decay
     notebook       how an estimator looks in a notebook
     prediction     what it says of rows: moments, quantiles, draws, densities

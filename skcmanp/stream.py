@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from skcmanp.adaptation.columns import dense
 from skcmanp.checkpoints import Checkpoint, check_table, get_network, resolve_checkpoint
 from skcmanp.devices import DTYPES, resolve_device
-from skcmanp.frames import Kind
+from skcmanp.frames import Kind, resolved
 from skcmanp.learner import Learner
 from skcmanp.mixture.experts import NAMES
 from skcmanp.mixture.mixture import Prediction, StreamState
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
-from skcmanp.validation import Rows, restored_on_error
+from skcmanp.validation import Rows, check_features, check_rows, restored_on_error
 
 Array = NDArray[np.float64]
 
@@ -47,6 +48,8 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
     memory_features : int, default=None
         Features of the networks' conjugate memory; None means 256, or as many as
         the checkpoint has if they are fewer.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
+        As of `CMANPRegressor`.
     device : str, default="auto"
         As of `CMANPRegressor`.
     dtype : {"float64", "float32", "bfloat16"}, default="float32"
@@ -116,6 +119,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "checkpoint": [str, os.PathLike, CMANP],
         "memory_features": [None, Interval(Integral, 1, None, closed="left")],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "device": [str],
         "dtype": [StrOptions(set(DTYPES))],
         "random_state": ["random_state"],
@@ -126,15 +130,23 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         checkpoint: Any = "auto",
         *,
         memory_features: int | None = None,
+        categorical_features: Any = "from_dtype",
         device: str = "auto",
         dtype: str = "float32",
         random_state: Any = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.memory_features = memory_features
+        self.categorical_features = categorical_features
         self.device = device
         self.dtype = dtype
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        kinds = tags.input_tags
+        kinds.allow_nan = kinds.sparse = kinds.categorical = kinds.string = True
+        return tags
 
     # ------------------------------------------------------------------ learning
 
@@ -159,7 +171,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         """
         with restored_on_error(self):
             rows = self._validate_rows(X, y, first=True)
-            self.state_ = StreamState.begin(self._learner(), rows)
+            self.state_ = StreamState.begin(self._learner(rows.kinds), rows)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -187,7 +199,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         if not hasattr(self, "state_"):
             return self.fit(X, y)
         rows = self._validate_rows(X, y)
-        self.state_ = self.state_.learned(self._learner(), rows)
+        self.state_ = self.state_.learned(self._learner(rows.kinds), rows)
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -233,7 +245,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.9.")
         said = self._predict(X)
         width = self.state_.conformal.width(confidence)
-        return said.mean - width * said.std, said.mean + width * said.std
+        return said.mean - width * said.scaled, said.mean + width * said.scaled
 
     def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw targets of rows from their predictive distributions, each row for itself.
@@ -270,7 +282,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = self._validate_rows(X, y)
-        said = self.state_.predict(self._learner(), rows.X)
+        said = self.state_.predict(self._learner(rows.kinds), rows.X)
         return norm.logpdf(rows.y[:, 0], said.mean, said.std)
 
     # ------------------------------------------------------------------ what is known
@@ -297,36 +309,42 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
 
     def _predict(self, X: ArrayLike) -> Prediction:
         check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, dtype=np.float64)
-        return self.state_.predict(self._learner(), rows)
+        rows, kinds = check_features(self, X, reset=False)
+        return self.state_.predict(self._learner(self._resolved(kinds)), dense(rows).astype(np.float64))
 
     def _validate_rows(self, X: ArrayLike, y: ArrayLike, first: bool = False) -> Rows:
         """Checked rows; `first` ones choose the checkpoint."""
-        rows, targets = validate_data(self, X, y, reset=first, y_numeric=True, dtype=np.float64)
+        if y is not None:
+            y = column_or_1d(y, warn=True)
+        rows, _ = check_rows(self, X, y, None, n_outputs=None if first else 1)
         if first:
-            self.checkpoint_ = self._resolve()
+            self.checkpoint_ = self._resolve(rows.kinds)
             check_table(self.checkpoint_, self._config(self.checkpoint_), self.n_features_in_, 1)
-        return Rows(rows, targets.astype(np.float64)[:, None])
+        else:
+            rows = rows._replace(kinds=self._resolved(rows.kinds))
+        return rows._replace(X=dense(rows.X).astype(np.float64), y=rows.y.astype(np.float64))
 
-    def _resolve(self) -> Checkpoint:
-        own = resolve_checkpoint(self.checkpoint, self._kinds(), self.memory_features)
+    def _resolved(self, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        """Kinds of columns, of which some rows are of these."""
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        return resolved([str(name) for name in names], self.state_.kinds, kinds)
+
+    def _resolve(self, kinds: tuple[Kind, ...]) -> Checkpoint:
+        own = resolve_checkpoint(self.checkpoint, kinds, self.memory_features)
         if self.memory_features is not None:
             return own
         if self._config(own).adapted_features <= _MEMORY_FEATURES:
             return own
-        return resolve_checkpoint(self.checkpoint, self._kinds(), _MEMORY_FEATURES)
-
-    def _kinds(self) -> tuple[Kind, ...]:
-        return (Kind.NUMBER,) * self.n_features_in_
+        return resolve_checkpoint(self.checkpoint, kinds, _MEMORY_FEATURES)
 
     def _config(self, checkpoint: Checkpoint) -> CMANPConfig:
         return get_network(checkpoint, resolve_device(self.device), DTYPES[self.dtype]).config
 
-    def _learner(self) -> Learner:
+    def _learner(self, kinds: tuple[Kind, ...]) -> Learner:
         return Learner(
             self.checkpoint_,
             None,
-            self._kinds(),
+            kinds,
             True,
             trees=False,  # there are experts for that
             standardize=True,

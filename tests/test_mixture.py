@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.linear_model import BayesianRidge
 
+from skcmanp.frames import Kind
+from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.conformal import LEVELS, RATE, ConformalWidths
-from skcmanp.mixture.linear import DiscountedRegression, discounts
+from skcmanp.mixture.errors import SquaredErrors
+from skcmanp.mixture.linear import DiscountedRegressions, discounts
 from skcmanp.mixture.ring import Ring
 from skcmanp.mixture.scale import LogScale
 from skcmanp.mixture.trees import RecentTrees
@@ -26,19 +29,19 @@ def make_rows(n=200, seed=0):
 @given(st.lists(st.integers(0, 200), max_size=5), st.sampled_from([20.0, 300.0]))
 def test_regressions_do_not_depend_on_chunks(cuts, half_life):
     Z, y = make_rows()
-    whole = DiscountedRegression.empty(3, half_life).learned(Z, y)
-    parts = DiscountedRegression.empty(3, half_life)
+    whole = DiscountedRegressions.empty(3, [half_life, 1e3]).learned(Z, y)
+    parts = DiscountedRegressions.empty(3, [half_life, 1e3])
     edges = sorted({0, 200, *cuts})
     for start, stop in pairwise(edges):
         parts = parts.learned(Z[start:stop], y[start:stop])
-    assert parts.n_effective == pytest.approx(discounts(200, half_life).sum())
+    np.testing.assert_allclose(parts.n_effective, [discounts(200, h).sum() for h in (half_life, 1e3)])
     for mine, theirs in zip(parts.predict(Z), whole.predict(Z), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
 
 
 def test_without_forgetting_it_is_bayesian_ridge():
     Z, y = make_rows(400)
-    mean, std = DiscountedRegression.empty(3, 1e9).learned(Z, y).predict(Z)
+    (mean,), (std,) = DiscountedRegressions.empty(3, [1e9]).learned(Z, y).predict(Z)
     centred = (Z - Z.mean(axis=0)) / Z.std(axis=0)
     theirs, spread = BayesianRidge().fit(centred, y).predict(centred, return_std=True)
     np.testing.assert_allclose(mean, theirs, atol=0.02)
@@ -47,15 +50,15 @@ def test_without_forgetting_it_is_bayesian_ridge():
 
 def test_a_restarted_regression_follows_at_once():
     Z, y = make_rows()
-    old = DiscountedRegression.empty(3, 250.0).learned(Z, y)
+    old = DiscountedRegressions.empty(3, [250.0, 1000.0]).learned(Z, y)
     later = y + 1000
-    forgets, restarts = old.learned(Z[:50], later[:50]), old.restarted(Z[:50], later[:50])
-    errors = [np.abs(r.learned(Z[50:100], later[50:100]).predict(Z)[0] - later).mean() for r in (forgets, restarts)]
-    assert errors[1] < 2 < errors[0]
+    after = old.learned(Z[:50], later[:50], restart=True).learned(Z[50:100], later[50:100])
+    errors = np.abs(after.predict(Z)[0] - later).mean(axis=1)  # only that of the shorter half-life is restarted
+    assert errors[0] < 2 < errors[1]
 
 
 def test_few_rows_and_constant_columns():
-    constant = DiscountedRegression.empty(2, 100.0).learned(np.ones((1, 2)), np.array([3.0]))
+    constant = DiscountedRegressions.empty(2, [100.0]).learned(np.ones((1, 2)), np.array([3.0]))
     mean, std = constant.predict(np.array([[1.0, 1.0], [2.0, 5.0]]))
     np.testing.assert_allclose(mean, 3.0)
     assert np.isfinite(std).all()
@@ -70,7 +73,7 @@ def test_log_scale_finds_where_errors_are_large():
     for start in range(0, 4000, 100):
         rows = slice(start, start + 100)
         scale = scale.learned(x[rows], rng.normal(scale=true[rows]))
-    inside = np.abs(x).max(axis=1) < 2
+    inside = (np.abs(x).max(axis=1) < 2) & (x[:, 0] > -0.8)  # factors far below the usual are not believed
     np.testing.assert_allclose(np.log(scale.factors(x[inside]) / true[inside]), 0, atol=0.25)
 
 
@@ -143,21 +146,60 @@ def test_a_ring_keeps_the_last_rows():
     assert len(ring) == 5
 
 
-def test_trees_are_refitted_when_enough_is_new():
+@pytest.mark.parametrize("on_residuals", [False, True])
+def test_trees_are_refitted_when_enough_is_new(on_residuals):
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(400, 2))
-    y = np.where(X[:, :1] > 0.5, 3.0, -3.0)
-    ring, trees, fits = Ring.empty(200, 2), RecentTrees(200, 0.25), 0
+    y = np.where(X[:, :1] > 0.5, 3.0, -3.0) + (0.1 * np.arange(400)[:, None] if on_residuals else 0)
+    ring, trees, fits = Ring.empty(200, 2), RecentTrees(on_residuals), 0
+    columns = StreamColumns.fit(X, (Kind.NUMBER,) * 2)
     for start in range(0, 400, 10):
         rows = slice(start, start + 10)
         ring = ring.learned(X[rows], y[rows])
         before = trees.trees
-        trees = trees.learned(ring.last(200), y[rows, 0] - trees.predict(X[rows])[0])
+        forecast = trees.predict(columns, X[rows], np.full(10, start))[0]
+        trees = trees.learned(columns, ring.last(200), start + 10, y[rows, 0] - forecast)
         fits += trees.trees is not before
         if start < 20:
             assert trees.trees is None
-    assert fits < 20
-    mean, std = trees.predict(X)
-    assert np.abs(mean - y[:, 0]).mean() < 0.3
+    assert 10 < fits < 30
+    mean, std = trees.predict(columns, X, np.arange(400))  # what grows is followed to where it was
+    assert np.abs(mean - y[:, 0])[300:].mean() < 0.4
     assert std.shape == mean.shape
-    assert (std < 3).all()
+    assert (std < 4).all()
+
+
+def test_outliers_do_not_blur_what_forecasts_are_measured_by():
+    rng = np.random.default_rng(0)
+    errors = rng.normal(size=(2, 500)) * [[1.0], [2.0]]
+    usual = SquaredErrors.empty(2, 500.0).learned(errors)
+    assert usual.least == pytest.approx(1, rel=0.2)
+    assert usual.learned(np.full((2, 5), 1e6)).least < 2
+    assert SquaredErrors.empty(2, 500.0).least == np.inf
+    exact = SquaredErrors.empty(2, 500.0).learned(np.zeros((2, 50)))
+    assert exact.learned(np.ones((2, 50)), floor=1e-9).least > 0
+
+
+def test_a_row_far_away_is_not_said_to_be_certain():
+    """Beyond all rows a correction that is linear in features would be."""
+    rng = np.random.default_rng(0)
+    x, scale = rng.normal(size=(2000, 1)), LogScale.empty(1, 2000.0)
+    scale = scale.learned(x, rng.normal(scale=np.exp(0.5 * x[:, 0])))
+    assert scale.factors(np.array([[-100.0]]))[0] == pytest.approx(0.5 * np.exp(scale.coefficients[0]))
+    assert scale.factors(np.array([[100.0]]))[0] > 3
+
+
+def test_columns_of_a_table():
+    X = np.array([[1.0, 5.0, np.nan, 86400.0], [3.0, 6.0, np.nan, np.nan], [np.nan, np.nan, np.nan, 0.0]])
+    columns = StreamColumns.fit(X, (Kind.NUMBER, Kind.CATEGORY, Kind.UNKNOWN, Kind.DATE))
+    assert columns.is_category.tolist() == [False, True, True, False, False, False, False]
+    trees, regressions = columns.of_trees(X), columns.of_regressions(X)
+    np.testing.assert_array_equal(trees[:, 1], [5, 6, np.nan])
+    assert np.isnan(trees[:, 0]).tolist() == [False, False, True]
+    assert np.isfinite(regressions).all()
+    n_numbers, n_gaps = 5, 5  # a date is four numbers; all have a gap
+    assert regressions.shape == (3, n_numbers + n_gaps + 2 * 16)
+    indicators = regressions[:, n_numbers + n_gaps :]
+    assert indicators.sum(axis=1).tolist() == [1, 1, 0]  # of nothing that is missing
+    later = columns.of_regressions(np.array([[0.0, 1e15, 2.0**50 + 7, 0.0]]))  # levels that were not there
+    assert later[:, n_numbers + n_gaps :].sum() == 2

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -87,8 +88,9 @@ def test_what_experts_forget_does_not_depend_on_chunks(model, stream):
         reg = CMANPStreamRegressor(checkpoint=model)
         for start in range(0, 60, size):
             reg.partial_fit(X[start : start + size], y[start : start + size])
-        rows = np.column_stack([X, np.full(len(X), 60)])
-        sums.append([regression.predict(rows) for regression in reg.state_.experts.regressions[:3]])
+        experts = reg.state_.experts
+        encoded = experts.columns.of_regressions(X)
+        sums.append(experts.regressions[0].predict(np.column_stack([encoded, np.full(len(X), 60)])))
     np.testing.assert_allclose(sums[0], sums[2], rtol=1e-6)
     np.testing.assert_allclose(sums[1], sums[2], rtol=1e-6)
 
@@ -96,10 +98,55 @@ def test_what_experts_forget_does_not_depend_on_chunks(model, stream):
 def test_errors_leave_the_estimator_as_it_was(fitted, stream):
     X, y = stream
     before = pickle.dumps(fitted)
-    for rows, targets in ((np.full((2, 3), np.nan), y[:2]), (X[:2, :2], y[:2]), (X[:2], [1.0, np.inf])):
+    for rows, targets in ((np.full((2, 3), np.inf), y[:2]), (X[:2, :2], y[:2]), (X[:2], [1.0, np.inf])):
         with pytest.raises(ValueError, match=r"NaN|features|infinity"):
             fitted.partial_fit(rows, targets)
     assert pickle.dumps(fitted) == before
+
+
+@pytest.fixture(scope="module")
+def table():
+    """600 rows of numbers with gaps, text, a category and a date; and targets that depend on all."""
+    rng, n = np.random.default_rng(0), 600
+    size, city, day = rng.normal(size=n), rng.choice(["Rome", "Oslo", "Lima"], n), np.arange(n)
+    y = 2 * size + np.select([city == "Rome", city == "Oslo"], [5.0, -5.0], 0.0) + 3 * (day % 7 > 4)
+    X = pd.DataFrame(
+        {
+            "size": np.where(rng.uniform(size=n) < 0.1, np.nan, size),
+            "city": city,
+            "kind": pd.Categorical(rng.choice(["a", "b"], n)),
+            "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(day, unit="D"),
+            "late": np.full(n, np.nan),
+        }
+    )
+    return X, y + 0.3 * rng.normal(size=n)
+
+
+def test_tables_as_they_are(table):
+    X, y = table
+    reg = CMANPStreamRegressor(memory_features=96).fit(X[:300], y[:300])
+    reg.partial_fit(X[300:500].assign(late=1.0), y[300:500])  # a column that has something in it at last
+    mean, std = reg.predict(X[500:].assign(late=2.0), return_std=True)
+    known = X["size"][500:].notna().to_numpy()
+    assert np.sqrt(np.mean((mean - y[500:])[known] ** 2)) < 0.35 * y.std()
+    assert np.isfinite(std).all()
+    unseen = X[500:510].assign(city="Quito", late=None)
+    assert np.isfinite(reg.predict(unseen)).all()
+    pl = pytest.importorskip("polars")
+    np.testing.assert_allclose(reg.predict(pl.from_pandas(X[500:510])), reg.predict(X[500:510]), rtol=1e-9)
+    before = pickle.dumps(reg)
+    for wrong in (X.assign(size="large"), X.drop(columns="city"), X.assign(when=1.0)):
+        with pytest.raises(ValueError, match=r"size|features|city|when"):
+            reg.partial_fit(wrong[:5], y[:5])
+    assert pickle.dumps(reg) == before
+
+
+def test_numbers_that_are_categories(model):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 6, size=(500, 2)).astype(float)
+    y = np.array([3.0, -1, 7, 0, 5, -4])[X[:, 0].astype(int)] + 0.1 * rng.normal(size=500)
+    reg = CMANPStreamRegressor(checkpoint=model, categorical_features=[0, 1]).fit(X[:400], y[:400])
+    assert np.abs(reg.predict(X[400:]) - y[400:]).mean() < 0.3
 
 
 # ------------------------------------------------------------------ streams whose truth is known

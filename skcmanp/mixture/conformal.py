@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 
 LEVELS = np.array([0.5, 0.8, 0.9, 0.95, 0.99])
 RATE = 0.01  # standard deviations
+_LEAST_STRETCH = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,11 @@ class ConformalWidths:
         """With further rows, in standard deviations, (n,)."""
         missed = np.abs(errors)[:, None] > self.widths
         return ConformalWidths(self.widths + RATE * (missed - (1 - LEVELS)).sum(axis=0))
+
+    @property
+    def stretch(self) -> float:
+        """How much wider intervals of 90 % have to be than those of normal distributions, as errors showed."""
+        return max(self.width(0.9) / float(norm.ppf(0.95)), _LEAST_STRETCH)
 
     def width(self, confidence: float) -> float:
         """Half-width of a level; between and beyond those that are tracked, in proportion to a normal's."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcmanp.learner import Learner
-from skcmanp.mixture.linear import DiscountedRegression
+from skcmanp.mixture.columns import StreamColumns
+from skcmanp.mixture.linear import DiscountedRegressions
 from skcmanp.mixture.reading import StreamReading
 from skcmanp.mixture.ring import Ring
 from skcmanp.mixture.trees import FEWEST, RecentTrees
@@ -19,14 +20,14 @@ from skcmanp.validation import Rows
 Array = NDArray[np.float64]
 
 HALF_LIVES = (250.0, 1000.0, 4000.0)
-RING = 5000
+RING = 10_000
 # Prior scale of the time's coefficient: a feature that is a time itself, and known for every row, is to be preferred.
 _TIME = 0.03
 # Rows that an adaptation is fitted to, and how fast they fade afterwards.
 ADAPTED, _ADAPTED_HALF_LIFE = 2000, 4000.0
 _AFTER_BREAK = 500  # rows that a new world has to show before anything is adapted to it
 
-_BASE = ("all rows", "adapted anew", "trees, long", "trees, short")
+_BASE = ("all rows", "adapted anew", "trees", "trees on residuals")
 NAMES = (
     *_BASE,
     *(f"{kind}, half-life {half_life:g}" for kind in ("linear", "stack", "blend") for half_life in HALF_LIVES),
@@ -56,60 +57,66 @@ class Experts:
 
     Networks: one reads all rows, adapted to the first thousand; the other is
     adapted anew in mid-stream, at row counts that double and after breaks.
-    Trees: of long and of short windows. Linear regressions, for every half-life:
+    Trees: of the last rows, and of what a linear regression leaves of those since
+    the last break. Linear regressions, for every half-life:
     on the features; "stack", on the features and what networks and trees say;
     "blend", on the latter alone. So they also correct networks and trees, and
     follow a level that moves away under these.
 
     Parameters
     ----------
+    columns : StreamColumns
+        What the first rows fix of the table.
     reading, adapted : StreamReading
         The latter is the former as long as nothing has been adapted anew.
     ring : Ring
     trees : tuple of RecentTrees
-    regressions : tuple of DiscountedRegression
-        Linear ones, stacks, and blends.
+    regressions : tuple of DiscountedRegressions
+        Linear ones, stacks, and blends, each with all half-lives.
     n_seen : int
         Rows of the stream.
     start : int
         Rows before the last break.
     """
 
+    columns: StreamColumns
     reading: StreamReading
     adapted: StreamReading
     ring: Ring
     trees: tuple[RecentTrees, ...]
-    regressions: tuple[DiscountedRegression, ...]
+    regressions: tuple[DiscountedRegressions, ...]
     n_seen: int
     start: int = 0
 
     @classmethod
     def begin(cls, learner: Learner, rows: Rows) -> Experts:
         """Of the first rows of a stream."""
-        d, n_base = rows.X.shape[1], len(_BASE)
+        columns, n_base = StreamColumns.fit(rows.X, learner.kinds), len(_BASE)
         reading = StreamReading.begin(learner, rows)
-        ring = Ring.empty(RING, d).learned(rows.X, rows.y)
-        errors = rows.y[:, 0] - rows.y.mean()
-        trees = tuple(tree.learned(rows, errors) for tree in (RecentTrees(RING, 0.1), RecentTrees(1000, 0.25)))
-        columns = np.column_stack([rows.X, np.arange(len(rows.y))])
-        linear = tuple(DiscountedRegression.empty(d + 1, h, _TIME).learned(columns, rows.y[:, 0]) for h in HALF_LIVES)
-        stacks = tuple(DiscountedRegression.empty(d + n_base + 1, h, _TIME) for h in HALF_LIVES)
-        blends = tuple(DiscountedRegression.empty(n_base, h) for h in HALF_LIVES)
-        return cls(reading, reading, ring, trees, (*linear, *stacks, *blends), len(rows.y))
+        ring = Ring.empty(RING, rows.X.shape[1]).learned(rows.X, rows.y)
+        errors, n = rows.y[:, 0] - rows.y.mean(), len(rows.y)
+        trees = tuple(RecentTrees(on_residuals).learned(columns, rows, n, errors) for on_residuals in (False, True))
+        known = np.column_stack([columns.of_regressions(rows.X), np.arange(n)])
+        p = known.shape[1]
+        linear = DiscountedRegressions.empty(p, HALF_LIVES, _TIME).learned(known, rows.y[:, 0])
+        stack = DiscountedRegressions.empty(p + n_base, HALF_LIVES, _TIME)
+        blend = DiscountedRegressions.empty(n_base, HALF_LIVES)
+        return cls(columns, reading, reading, ring, trees, (linear, stack, blend), n)
 
     def forecast(self, learner: Learner, X: Array) -> Forecasts:
         """What every expert says of rows, (m, d)."""
         said = [self.reading.predict(learner, X)]
         said.append(said[0] if self.adapted is self.reading else self.adapted.predict(learner, X))
-        said += [trees.predict(X) for trees in self.trees]
-        base = np.array([mean for mean, _ in said]).T
-        for regression, columns in zip(
-            self.regressions, _columns(X, base, np.full(len(X), float(self.n_seen))), strict=True
-        ):
-            # None has been forecast before the second block.
-            said.append(regression.predict(columns) if regression.n_effective else said[len(_BASE)])
-        means, stds = zip(*said, strict=True)
-        return Forecasts(np.array(means), np.array(stds))
+        time = np.full(len(X), float(self.n_seen))
+        said += [trees.predict(self.columns, X, time) for trees in self.trees]
+        means, stds = (np.array(piece) for piece in zip(*said, strict=True))
+        columns = self._columns(X, means.T, time)
+        linear = self.regressions[0].predict(columns[0])
+        regressed = [linear]
+        for regressions, rows in zip(self.regressions[1:], columns[1:], strict=True):
+            # Nothing has been forecast, and so could be blended, before the second block.
+            regressed.append(regressions.predict(rows) if regressions.n_effective.any() else linear)
+        return Forecasts(*(np.concatenate(pieces) for pieces in zip((means, stds), *regressed, strict=True)))
 
     def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, breaks: bool) -> Experts:
         """With further rows, and what was forecast of them.
@@ -128,15 +135,13 @@ class Experts:
             adapted=self._adapted(learner, rows, reading, ring),
             ring=ring,
             trees=(
-                self.trees[0].learned(ring.last(RING), errors[0]),
-                self.trees[1].learned(ring.last(max(n_seen - start, FEWEST)), errors[1]),
+                self.trees[0].learned(self.columns, ring.last(RING), n_seen, errors[0]),
+                self.trees[1].learned(self.columns, ring.last(max(n_seen - start, FEWEST)), n_seen, errors[1]),
             ),
             regressions=tuple(
-                regression.restarted(columns, y)
-                if breaks and regression.half_life == HALF_LIVES[0]
-                else regression.learned(columns, y)
-                for regression, columns in zip(
-                    self.regressions, _columns(X, base, np.arange(self.n_seen, n_seen, dtype=np.float64)), strict=True
+                regressions.learned(columns, y, restart=breaks)
+                for regressions, columns in zip(
+                    self.regressions, self._columns(X, base, np.arange(self.n_seen, n_seen)), strict=True
                 )
             ),
             n_seen=n_seen,
@@ -145,9 +150,14 @@ class Experts:
 
     def n_effective(self) -> Array:
         """Effective number of rows that every expert knows, (K,)."""
-        trees = [min(trees.window, len(self.ring)) for trees in self.trees]
-        sums = [regression.n_effective for regression in self.regressions]
-        return np.array([self.reading.state.weight, self.adapted.state.weight, *trees, *sums])
+        trees = [len(self.ring), min(self.n_seen - self.start, len(self.ring))]
+        networks = [self.reading.state.weight, self.adapted.state.weight]
+        return np.concatenate([networks, trees, *(regressions.n_effective for regressions in self.regressions)])
+
+    def _columns(self, X: Array, base: Array, time: NDArray) -> tuple[Array, Array, Array]:
+        """Columns of the regressions: linear ones and stacks also know the time, in rows, and so follow what climbs."""
+        known = self.columns.of_regressions(X)
+        return np.column_stack([known, time]), np.column_stack([known, base, time]), base
 
     def _adapted(self, learner: Learner, rows: Rows, reading: StreamReading, ring: Ring) -> StreamReading:
         """The network that is adapted anew if it is time, and otherwise reads on."""
@@ -156,13 +166,6 @@ class Experts:
         if any(before < count <= now for count in _counts(now, first=_AFTER_BREAK if self.start else ADAPTED)):
             return StreamReading.adapted(learner, ring.last(min(now, ADAPTED)), _ADAPTED_HALF_LIFE)
         return reading if self.adapted is self.reading else self.adapted.learned(learner, rows)
-
-
-def _columns(X: Array, base: Array, time: Array) -> Iterator[Array]:
-    """Columns of every regression: linear ones and stacks also know the time, in rows, and so follow what climbs."""
-    for columns in ((X, time), (X, base, time), (base,)):
-        made = np.column_stack(columns)
-        yield from (made for _ in HALF_LIVES)
 
 
 def _counts(n_rows: int, first: int) -> Iterator[int]:

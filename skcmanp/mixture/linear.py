@@ -1,7 +1,8 @@
-"""Bayesian linear regression that forgets: sums of products of rows, discounted with a half-life."""
+"""Bayesian linear regressions that forget: sums of products of rows, discounted with half-lives."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,105 +25,113 @@ def discounts(n_rows: int, half_life: float) -> Array:
 
 
 class Solution(NamedTuple):
-    """What sums say of the coefficients of standardised columns."""
+    """What sums say of the coefficients of standardised columns, for H half-lives."""
 
-    centre: Array  # (p,)
-    scale: Array  # (p,), infinite for columns that do not vary
-    level: float
-    coefficients: Array  # (p,)
-    noise: float  # variance
-    vectors: Array  # V (p, p) and
-    shrinkage: Array  # s (p,): coefficients have covariance noise V diag(s) V^T
-    n_effective: float
+    centre: Array  # (H, p)
+    scale: Array  # (H, p), infinite for columns that do not vary
+    level: Array  # (H,)
+    coefficients: Array  # (H, p)
+    noise: Array  # variance, (H,)
+    vectors: Array  # V (H, p, p) and
+    shrinkage: Array  # s (H, p): coefficients have covariance noise V diag(s) V^T
+    n_effective: Array  # (H,)
 
 
 @dataclass(frozen=True, eq=False)
-class DiscountedRegression:
-    """Bayesian linear regression on the rows of a stream, of which older ones count less.
+class DiscountedRegressions:
+    """Bayesian linear regressions on the rows of a stream, of which older ones count less.
 
-    A row counts half after `half_life` further ones, so cuts of the stream into
-    chunks do not matter. Coefficients of standardised columns have one normal
-    prior, whose scale, as that of the noise, maximises the evidence (MacKay,
-    "Bayesian interpolation", Neural Computation 4, 1992).
+    One for each of H half-lives: a row counts half after so many further ones,
+    so cuts of the stream into chunks do not matter. Coefficients of standardised
+    columns have one normal prior, whose scale, as that of the noise, maximises
+    the evidence (MacKay, "Bayesian interpolation", Neural Computation 4, 1992).
 
     Parameters
     ----------
-    half_life : float
-        In rows.
-    origin : ndarray (p + 2,)
+    half_lives : ndarray (H,)
+        In rows, ascending.
+    origin : ndarray (H, p + 2)
         Subtracted from columns before their products are summed, which keeps digits.
-    sums : ndarray (p + 2, p + 2)
+    sums : ndarray (H, p + 2, p + 2)
         Discounted products of 1, the columns and the target.
     last : float, default=1.0
         Prior scale of the last column's coefficient relative to the others': where
         it is small, another column that says the same is preferred.
     """
 
-    half_life: float
+    half_lives: Array
     origin: Array
     sums: Array
     last: float = 1.0
 
     @classmethod
-    def empty(cls, n_columns: int, half_life: float, last: float = 1.0) -> DiscountedRegression:
+    def empty(cls, n_columns: int, half_lives: Sequence[float], last: float = 1.0) -> DiscountedRegressions:
         """Of no rows."""
-        return cls(half_life, np.zeros(n_columns + 2), np.zeros((n_columns + 2, n_columns + 2)), last)
+        h, q = len(half_lives), n_columns + 2
+        return cls(np.array(half_lives), np.zeros((h, q)), np.zeros((h, q, q)), last)
 
-    def learned(self, Z: Array, y: Array) -> DiscountedRegression:
-        """With further rows, (n, p) and (n,)."""
-        rows = np.column_stack([np.ones(len(y)), Z, y])
-        origin = self.origin
-        if not self.n_effective:
-            origin = np.concatenate([[0.0], rows[:, 1:].mean(axis=0)])
-        rows = rows - origin
-        new = (rows * discounts(len(y), self.half_life)[:, None]).T @ rows
-        return replace(self, origin=origin, sums=self.sums * np.exp2(-len(y) / self.half_life) + new)
+    def learned(self, Z: Array, y: Array, restart: bool = False) -> DiscountedRegressions:
+        """With further rows, (n, p) and (n,).
 
-    def restarted(self, Z: Array, y: Array) -> DiscountedRegression:
-        """With nothing but these rows, (n, p) and (n,), which count little: some of them may be of the old world."""
-        fresh = self.empty(Z.shape[1], self.half_life, self.last).learned(Z, y)
-        return replace(fresh, sums=_RESTART * fresh.sums)
+        With `restart` the regression that forgets fastest forgets all others at
+        once. These count little there: some of them may be of the old world.
+        """
+        n = len(y)
+        rows = np.column_stack([np.ones(n), Z, y])
+        origin, keep, share = self.origin.copy(), np.exp2(-n / self.half_lives), np.ones(len(self.half_lives))
+        if restart:
+            keep[0], share[0] = 0.0, _RESTART
+        anew = restart * (np.arange(len(keep)) == 0) | (self.n_effective == 0)
+        origin[anew, 1:] = rows[:, 1:].mean(axis=0)
+        shifted = rows - origin[:, None]  # (H, n, p + 2)
+        weight = share[:, None] * np.exp2(-np.arange(n - 1, -1, -1) / self.half_lives[:, None])
+        new = (shifted * weight[:, :, None]).transpose(0, 2, 1) @ shifted
+        return replace(self, origin=origin, sums=self.sums * keep[:, None, None] + new)
 
     @property
-    def n_effective(self) -> float:
-        """Sum of the discounts of all rows."""
-        return float(self.sums[0, 0])
+    def n_effective(self) -> Array:
+        """Sums of the discounts of all rows, (H,)."""
+        return self.sums[:, 0, 0]
 
     def solve(self) -> Solution:
         """Coefficients of largest evidence."""
-        n = self.n_effective
-        mean = self.sums[0, 1:] / n
-        covariance = self.sums[1:, 1:] / n - np.outer(mean, mean)
-        std = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
-        size = np.abs(mean) + np.abs(self.origin[1:])
-        scale = np.where(std > _CONSTANT * size, std, np.inf)[:-1]
-        scale[-1:] /= self.last
-        spread = max(std[-1], _CONSTANT * size[-1], 1e-150)
-        eigenvalues, vectors = np.linalg.eigh(covariance[:-1, :-1] / scale[:, None] / scale)
+        n = self.n_effective[:, None]
+        mean = self.sums[:, 0, 1:] / n
+        covariance = self.sums[:, 1:, 1:] / n[:, :, None] - mean[:, :, None] * mean[:, None]
+        std = np.sqrt(np.maximum(covariance.diagonal(axis1=1, axis2=2), 0.0))
+        size = np.abs(mean) + np.abs(self.origin[:, 1:])
+        scale = np.where(std > _CONSTANT * size, std, np.inf)[:, :-1]
+        scale[:, -1] /= self.last
+        spread = np.maximum(np.maximum(std, _CONSTANT * size), 1e-150)[:, -1:]
+        eigenvalues, vectors = np.linalg.eigh(covariance[:, :-1, :-1] / scale[:, :, None] / scale[:, None])
         eigenvalues = n * np.maximum(eigenvalues, 0.0)
-        projected = n * (vectors.T @ (covariance[:-1, -1] / scale / spread))
-        ridge = 1.0
+        cross = covariance[:, :-1, -1] / scale / spread
+        projected = n * (vectors.transpose(0, 2, 1) @ cross[:, :, None])[:, :, 0]
+        ridge = np.ones_like(n)
         for _ in range(_ITERATIONS):
             mode = projected / (eigenvalues + ridge)
-            n_determined = (eigenvalues / (eigenvalues + ridge)).sum()
-            unexplained = n - 2 * mode @ projected + (eigenvalues * mode**2).sum()
+            n_determined = (eigenvalues / (eigenvalues + ridge)).sum(axis=1, keepdims=True)
+            unexplained = n + (mode * (eigenvalues * mode - 2 * projected)).sum(axis=1, keepdims=True)
             # The prior's pseudo-rows keep the noise positive where rows are as few as columns.
-            noise = max(unexplained + 0.1, 1e-9) / max(n - 1 - n_determined, 0.5 * n)
-            ridge = np.clip((n_determined + 1e-3) * noise / (mode @ mode + 1e-3 * noise), _LEAST_RIDGE, _LARGEST_RIDGE)
+            noise = np.maximum(unexplained + 0.1, 1e-9) / np.maximum(n - 1 - n_determined, 0.5 * n)
+            squares = np.square(mode).sum(axis=1, keepdims=True)
+            ridge = np.clip((n_determined + 1e-3) * noise / (squares + 1e-3 * noise), _LEAST_RIDGE, _LARGEST_RIDGE)
         return Solution(
-            mean[:-1] + self.origin[1:-1],
+            mean[:, :-1] + self.origin[:, 1:-1],
             scale,
-            mean[-1] + self.origin[-1],
-            vectors @ mode * spread,
-            noise * spread**2,
+            mean[:, -1] + self.origin[:, -1],
+            (vectors @ mode[:, :, None])[:, :, 0] * spread,
+            (noise * spread**2)[:, 0],
             vectors,
             1 / (eigenvalues + ridge),
-            n,
+            self.n_effective,
         )
 
     def predict(self, Z: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation, noise included, (m, p) -> (m,), (m,)."""
+        """Means and standard deviations, noise included, (m, p) -> (H, m), (H, m)."""
         found = self.solve()
-        rows = (Z - found.centre) / found.scale
-        uncertain = 1 / found.n_effective + (rows @ found.vectors) ** 2 @ found.shrinkage
-        return found.level + rows @ found.coefficients, np.sqrt(found.noise * (1 + uncertain))
+        rows = (Z - found.centre[:, None]) / found.scale[:, None]  # (H, m, p)
+        spread = np.square(rows @ found.vectors) @ found.shrinkage[:, :, None]
+        uncertain = 1 / found.n_effective[:, None] + spread[:, :, 0]
+        mean = found.level[:, None] + (rows @ found.coefficients[:, :, None])[:, :, 0]
+        return mean, np.sqrt(found.noise[:, None] * (1 + uncertain))

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from skcmanp.frames import Kind
 from skcmanp.learner import Learner
 from skcmanp.mixture.conformal import ConformalWidths
+from skcmanp.mixture.errors import SquaredErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
 from skcmanp.mixture.scale import LogScale
 from skcmanp.mixture.weights import Weights
@@ -29,6 +31,7 @@ _TEMPER = 0.1
 _ALARM = 300.0
 _CAP = 9.0  # squared standardised errors beyond count no more
 _SLACK = 0.5
+_ERRORS = 500.0  # half-life of the squared errors that experts are measured by
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
 
 
@@ -40,6 +43,7 @@ class Prediction:
     mean: Array  # (m,)
     raw: Array  # standard deviation as the experts have it, (m,)
     candidates: Array  # as corrected, (4, m)
+    scaled: Array  # what the mixture of these is, (m,)
     std: Array  # (m,)
     features: tuple[Array, ...]  # of the corrections
 
@@ -48,21 +52,26 @@ class Prediction:
 class StreamState:
     """The fixed-size memory of a fitted `CMANPStreamRegressor`.
 
-    Means are mixed by how well they predicted, all measured with the standard
-    deviation of the mixture. That is the experts', corrected in four ways: by a
-    factor that follows fast, by one that is known well, by one that depends on
-    what is predicted, and by one that depends on the features, too; these are
-    mixed likewise. What measures means is the larger of the first two, as rows that
-    are said to be certain would decide alone otherwise.
+    Means are mixed by how well they predicted, all measured with one standard
+    deviation, that of the best expert's recent errors: with one for every row,
+    those that are said to be certain would decide alone. The mixture's standard
+    deviation is the experts', corrected in four ways: by a factor that follows
+    fast, by one that is known well, by one that depends on what is predicted, and
+    by one that depends on the features, too; these are mixed likewise. Then it
+    goes half the way to the width that intervals need.
 
     Parameters
     ----------
     experts : Experts
     weights : Weights
         Of experts.
+    errors : SquaredErrors
+        Of experts.
     scales : tuple of LogScale
     scale_weights : Weights
     conformal : ConformalWidths
+    kinds : tuple of Kind
+        Of the table's columns, as far as known.
     alarm : float, default=0.0
         Cumulated excess of squared standardised errors (Page, "Continuous inspection
         schemes", Biometrika 41, 1954); a break is declared above a threshold.
@@ -70,40 +79,47 @@ class StreamState:
 
     experts: Experts
     weights: Weights
+    errors: SquaredErrors
     scales: tuple[LogScale, ...]
     scale_weights: Weights
     conformal: ConformalWidths
+    kinds: tuple[Kind, ...]
     alarm: float = 0.0
 
     @classmethod
     def begin(cls, learner: Learner, rows: Rows) -> StreamState:
         """Of the first rows of a stream."""
-        d = rows.X.shape[1]
-        scales = ((0, 100.0), (0, 2000.0), (_N_SPREADS, 2000.0), (_N_SPREADS + d, 2000.0))
+        experts = Experts.begin(learner, rows.head(BLOCK))
+        p = experts.columns.of_regressions(rows.X[:1]).shape[1]
+        scales = ((0, 100.0), (0, 2000.0), (_N_SPREADS, 2000.0), (_N_SPREADS + p, 2000.0))
         state = cls(
-            Experts.begin(learner, rows.head(BLOCK)),
+            experts,
             Weights.empty(len(NAMES)),
+            SquaredErrors.empty(len(NAMES), _ERRORS),
             tuple(LogScale.empty(*scale) for scale in scales),
             Weights.empty(len(scales)),
             ConformalWidths.normal(),
+            learner.kinds,
         )
         return state.learned(learner, rows.after(BLOCK))
 
     def predict(self, learner: Learner, X: Array) -> Prediction:
         """What is said of rows, (m, d)."""
         kept = _LAST.get(self)
-        if kept is not None and np.array_equal(kept[0], X):
+        if kept is not None and np.array_equal(kept[0], X, equal_nan=True):
             return kept[1]
         forecasts = self.experts.forecast(learner, X)
         weights = self.weights.values
         mean = weights @ forecasts.mean
         raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2))
         said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
-        features = (said[:, :0], said[:, :0], said, np.column_stack([said, X]))
+        features = (said[:, :0], said[:, :0], said, np.column_stack([said, self.experts.columns.of_regressions(X)]))
         pairs = zip(self.scales, features, strict=True)
         candidates = raw * np.array([scale.factors(columns) for scale, columns in pairs])
-        std = np.sqrt(self.scale_weights.values @ candidates**2)
-        prediction = Prediction(forecasts, mean, raw, candidates, std, features)
+        scaled = np.sqrt(self.scale_weights.values @ candidates**2)
+        # Where tails are heavy or light, a normal distribution has either the right width or the largest likelihood.
+        std = scaled * self.conformal.stretch**0.5
+        prediction = Prediction(forecasts, mean, raw, candidates, scaled, std, features)
         _LAST[self] = (X.copy(), prediction)
         return prediction
 
@@ -123,12 +139,18 @@ class StreamState:
         breaks = alarm > _ALARM
         experts = self.experts.learned(learner, rows, said.forecasts, breaks)
         if breaks:
-            weights = _weights_anew(experts.forecast(learner, rows.X).mean, y)
+            # Past scores are of another world, and none predicted these rows: how well do they fit what they learned?
+            means = experts.forecast(learner, rows.X).mean
+            weights, squares = Weights.empty(len(NAMES)), SquaredErrors.empty(len(NAMES), _ERRORS)
         else:
-            weights = self.weights.learned(norm.logpdf(y, said.forecasts.mean, said.candidates[:2].max(axis=0)))
+            means, weights, squares = said.forecasts.mean, self.weights, self.errors
+        floor = max(1e-9 * float(np.abs(y).max()), 1e-150)
+        squares = squares.learned(y - means, floor)
+        weights = weights.learned(norm.logpdf(y, means, max(squares.least**0.5, floor)))
         return StreamState(
             experts,
             weights,
+            squares,
             # Errors of the rows that bring a break say nothing of those that follow.
             self.scales
             if breaks
@@ -137,7 +159,8 @@ class StreamState:
                 for scale, columns in zip(self.scales, said.features, strict=True)
             ),
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
-            self.conformal.learned(errors / said.std),
+            self.conformal.learned(errors / said.scaled),
+            learner.kinds,
             0.0 if breaks else alarm,
         )
 
@@ -157,16 +180,6 @@ class StreamState:
 
 # Who predicts rows and then learns them need not forecast them twice.
 _LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
-
-
-def _weights_anew(means: Array, y: Array) -> Weights:
-    """Weights by how well experts fit the rows that brought a break, now that they have learned these.
-
-    None predicted them, and past scores are of another world. Means (K, n).
-    """
-    errors = y - means
-    spread = np.sqrt(np.square(errors).mean(axis=1)).min()
-    return Weights.empty(len(means)).learned(norm.logpdf(errors, scale=max(spread, 1e-9 * np.abs(y).max(), 1e-150)))
 
 
 def _cumulated(alarm: float, excess: Array) -> float:

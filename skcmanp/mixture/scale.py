@@ -11,6 +11,8 @@ Array = NDArray[np.float64]
 
 _PRIOR = 20.0  # pseudo-rows that say that the standard deviations are right
 _LARGEST = 3.0  # standardised features and logarithms of factors are within this
+# Features make no factor less than this share of the one without: where rows are few, being too sure costs most.
+_LEAST_SHARE = 0.5
 _NEWTON_STEPS = 5
 _OUTLIER = 6.0  # standardised errors beyond say no more than this
 
@@ -50,7 +52,9 @@ class LogScale:
 
     def factors(self, features: Array) -> Array:
         """Of standard deviations, (n, q) -> (n,)."""
-        return np.exp(np.clip(self._standardised(features) @ self.coefficients, -_LARGEST, _LARGEST))
+        least = self.coefficients[0] + np.log(_LEAST_SHARE)
+        logs = np.maximum(self._standardised(features) @ self.coefficients, least)
+        return np.exp(np.clip(logs, -_LARGEST, _LARGEST))
 
     def learned(self, features: Array, errors: Array) -> LogScale:
         """With further rows, (n, q), and errors in units of the uncorrected standard deviations, (n,)."""
