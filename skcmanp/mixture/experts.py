@@ -118,7 +118,7 @@ class Experts:
             regressed.append(regressions.predict(rows) if regressions.n_effective.any() else linear)
         return Forecasts(*(np.concatenate(pieces) for pieces in zip((means, stds), *regressed, strict=True)))
 
-    def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, breaks: bool) -> Experts:
+    def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, breaks: bool = False) -> Experts:
         """With further rows, and what was forecast of them.
 
         `breaks` says that the world has just changed: what forgets fast then

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,33 +136,35 @@ class StreamState:
         errors = y - said.mean
         excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
         alarm = _cumulated(self.alarm, excess) if self.experts.n_seen - self.experts.start >= _QUIET else 0.0
-        breaks = alarm > _ALARM
-        experts = self.experts.learned(learner, rows, said.forecasts, breaks)
-        if breaks:
-            # Past scores are of another world, and none predicted these rows: how well do they fit what they learned?
-            means = experts.forecast(learner, rows.X).mean
-            weights, squares = Weights.empty(len(NAMES)), SquaredErrors.empty(len(NAMES), _ERRORS)
-        else:
-            means, weights, squares = said.forecasts.mean, self.weights, self.errors
-        floor = max(1e-9 * float(np.abs(y).max()), 1e-150)
-        squares = squares.learned(y - means, floor)
-        weights = weights.learned(norm.logpdf(y, means, max(squares.least**0.5, floor)))
+        if alarm > _ALARM:
+            return self._after_break(learner, rows, said.forecasts)
+        corrections = zip(self.scales, said.features, strict=True)
+        weights, squares = _measured(self.weights, self.errors, said.forecasts.mean, y)
         return StreamState(
-            experts,
+            self.experts.learned(learner, rows, said.forecasts),
             weights,
             squares,
-            # Errors of the rows that bring a break say nothing of those that follow.
-            self.scales
-            if breaks
-            else tuple(
-                scale.learned(columns, errors / said.raw)
-                for scale, columns in zip(self.scales, said.features, strict=True)
-            ),
+            tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections),
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
             learner.kinds,
-            0.0 if breaks else alarm,
+            alarm,
         )
+
+    def _after_break(self, learner: Learner, rows: Rows, forecasts: Forecasts) -> StreamState:
+        """With the block of rows that brings a break: past scores are of another world, and so are these rows' errors.
+
+        What experts that know the first half say of the second tells which to trust.
+        """
+        n = (len(rows.y) + 1) // 2
+        first, second = rows.head(n), rows.after(n)
+        experts = self.experts.learned(learner, first, Forecasts(*(said[:, :n] for said in forecasts)), breaks=True)
+        weights, squares = Weights.empty(len(NAMES)), SquaredErrors.empty(len(NAMES), _ERRORS)
+        if len(second.y):
+            forecasts = experts.forecast(learner, second.X)
+            experts = experts.learned(learner, second, forecasts)
+            weights, squares = _measured(weights, squares, forecasts.mean, second.y[:, 0])
+        return replace(self, experts=experts, weights=weights, errors=squares, kinds=learner.kinds, alarm=0.0)
 
     @property
     def change(self) -> float:
@@ -180,6 +182,13 @@ class StreamState:
 
 # Who predicts rows and then learns them need not forecast them twice.
 _LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
+
+
+def _measured(weights: Weights, squares: SquaredErrors, means: Array, y: Array) -> tuple[Weights, SquaredErrors]:
+    """With what experts said of further rows, (J, n), and what came, (n,): measured by the best one's errors."""
+    floor = max(1e-9 * float(np.abs(y).max()), 1e-150)
+    squares = squares.learned(y - means, floor)
+    return weights.learned(norm.logpdf(y, means, max(squares.least**0.5, floor))), squares
 
 
 def _cumulated(alarm: float, excess: Array) -> float:
