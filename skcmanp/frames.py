@@ -88,6 +88,14 @@ def read_frame(X: Any, categorical: Sequence[bool] | NDArray[np.bool_] | None = 
     return Columns(values, tuple(kind for _, kind in read))
 
 
+def check_names(X: Any) -> None:
+    """Raise ValueError if two columns of a table have one name."""
+    names = _names(X) or []
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"X has {names.count(twice[0])} columns named {twice[0]!r}; give each a name of its own.")
+
+
 def resolved(names: Sequence[str], known: Sequence[Kind], found: Sequence[Kind]) -> tuple[Kind, ...]:
     """What columns are, where they were `known` before, and further rows are `found` to hold.
 
@@ -135,6 +143,8 @@ def _pandas_array(column: Any) -> tuple[NDArray, bool]:
         return _objects([*dtype.categories, None])[column.cat.codes.to_numpy()], True
     if hasattr(dtype, "freq") and kind == "O":  # a period
         column, kind = column.dt.to_timestamp(), "M"
+    if kind == "M" and str(dtype).startswith("date"):  # Arrow's days
+        column = column.astype("timestamp[us][pyarrow]")
     if kind in "Mm":
         unit, missing = ("datetime64[us]", np.datetime64("NaT")) if kind == "M" else ("timedelta64[us]", _NO_SPAN)
         return column.to_numpy(dtype=unit, na_value=missing), False

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcmanp.predictor import Predictor
 from skcmanp.state.context import ContextState
-from skcmanp.validation import check_outputs
+from skcmanp.validation import check_draws, check_outputs
 
 if TYPE_CHECKING:
     from skcmanp.inference import Network
@@ -142,9 +142,10 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            Without noise, if the checkpoint has no conjugate memory, or has a
-            not-diagonal head.
+            If `n_samples` is not a positive integer; without noise, if the
+            checkpoint has no conjugate memory, or has a not-diagonal head.
         """
+        n_samples = check_draws(n_samples)
         predictor, rows = self._predictor(), self._validate_features(X)
         rng = check_random_state(self.random_state if random_state is None else random_state)
         drawn = predictor.draw(rows, n_samples, rng, include_noise)

@@ -23,11 +23,14 @@ from skcmanp.mixture.experts import NAMES
 from skcmanp.mixture.mixture import Prediction, StreamState
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
-from skcmanp.validation import Rows, check_features, check_rows, restored_on_error
+from skcmanp.validation import Rows, check_draws, check_features, check_rows, restored_on_error
 
 Array = NDArray[np.float64]
 
 _MEMORY_FEATURES = 256
+
+# Of targets up to here, sums of squares over all rows are numbers.
+_MAX_TARGET = 1e100
 
 
 class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
@@ -263,7 +266,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         -------
         y : ndarray of shape (n_samples_X, n_samples)
         """
-        said = self._predict(X)
+        n_samples, said = check_draws(n_samples), self._predict(X)
         rng = check_random_state(self.random_state if random_state is None else random_state)
         return rng.normal(said.mean, said.std, size=(n_samples, len(said.mean))).T
 
@@ -316,7 +319,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         """Checked rows; `first` ones choose the checkpoint."""
         if y is not None:
             y = column_or_1d(y, warn=True)
-        rows, _ = check_rows(self, X, y, None, n_outputs=None if first else 1)
+        rows, _ = check_rows(self, X, y, None, n_outputs=None if first else 1, max_target=_MAX_TARGET)
         if first:
             self.checkpoint_ = self._resolve(rows.kinds)
             check_table(self.checkpoint_, self._config(self.checkpoint_), self.n_features_in_, 1)

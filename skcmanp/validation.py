@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skcmanp.frames import Kind, is_frame, read_frame
+from skcmanp.frames import Kind, check_names, is_frame, read_frame
 
 Array = NDArray[np.float64]
 
@@ -50,7 +51,12 @@ class Rows(NamedTuple):
 
 
 def check_rows(
-    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_outputs: int | None
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    n_outputs: int | None,
+    max_target: float = MAX_TARGET,
 ) -> tuple[Rows, bool]:
     """Validated rows, and whether y has one dimension.
 
@@ -61,13 +67,13 @@ def check_rows(
     rows, kinds = check_features(estimator, X, reset=first)
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
-    targets = _check_y(y, multi_output=True, y_numeric=True, estimator=estimator)
+    targets = _check_y(_without_objects(y), multi_output=True, y_numeric=True, estimator=estimator)
     check_consistent_length(rows, targets)
     weight = None if sample_weight is None else check_weight(sample_weight, rows.shape[0])
     columns = targets.reshape(len(targets), -1)
-    if columns.dtype.kind == "f" and max(float(columns.max()), -float(columns.min())) > MAX_TARGET:
+    if columns.dtype.kind == "f" and max(float(columns.max()), -float(columns.min())) > max_target:
         raise ValueError(
-            f"y has values beyond {MAX_TARGET:g}, whose predictions leave float64; divide it by a constant."
+            f"y has values beyond {max_target:g}, whose predictions leave float64; divide it by a constant."
         )
     if not first and columns.shape[1] != n_outputs:
         raise ValueError(
@@ -77,12 +83,29 @@ def check_rows(
     return Rows(rows, columns, weight, kinds), targets.ndim == 1
 
 
+_MISSING = ("nan", "NaT", "<NA>")  # as they are printed; some of them equal nothing, and others not even that
+
+
+def _without_objects(y: Any) -> Any:
+    """Targets that are objects as numbers, NaN where one is missing, so that these are found."""
+    values = np.asarray(y)
+    if values.dtype.kind != "O":
+        return y
+    missing = [value is None or str(value) in _MISSING for value in values.ravel()]
+    return np.where(np.reshape(missing, values.shape), np.nan, values).astype(np.float64) if any(missing) else y
+
+
 def check_features(estimator: Any, X: Any, reset: bool) -> tuple[Any, tuple[Kind, ...]]:
     """A table's columns as numbers, (n, c), a sparse matrix if it was one; and their kinds.
 
     They have to be like the first ones, unless they `reset` the estimator's
     number and names of features.
     """
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError(
+            "X is a LazyFrame, whose rows are not there yet; give X.collect(), or learn it in batches with "
+            "skcmanp.streaming.read_batches."
+        )
     if not is_frame(X):
         rows = validate_data(
             estimator, X, reset=reset, dtype="numeric", accept_sparse="csr", ensure_all_finite="allow-nan"
@@ -94,6 +117,7 @@ def check_features(estimator: Any, X: Any, reset: bool) -> tuple[Any, tuple[Kind
             kinds = np.where(np.isnan(rows).all(0), Kind.UNKNOWN, Kind.NUMBER)
         categorical = _categorical(estimator, rows.shape[1])
         return rows, tuple(map(Kind, np.where(categorical & (kinds != Kind.UNKNOWN), Kind.CATEGORY, kinds)))
+    check_names(X)
     _check_feature_names(estimator, X, reset=reset)
     _check_n_features(estimator, X, reset=reset)
     values, found = read_frame(X, _categorical(estimator, X.shape[1]))
@@ -111,14 +135,14 @@ def _categorical(estimator: Any, n_features: int) -> NDArray[np.bool_]:
     given, chosen = estimator.categorical_features, np.zeros(n_features, dtype=bool)
     if given is None or (isinstance(given, str) and given == "from_dtype"):
         return chosen
-    wanted = np.asarray(given)
+    wanted = np.asarray(list(given) if isinstance(given, set | frozenset) else given)
     if wanted.shape == (0,):
         return chosen
     names = getattr(estimator, "feature_names_in_", None)
     message = f"categorical_features={given!r} must be 'from_dtype', names of columns that X has, their numbers, or "
     if wanted.dtype == bool and wanted.shape == chosen.shape:
         return wanted
-    if wanted.dtype.kind in "OU" and names is not None and set(wanted) <= set(names):
+    if wanted.dtype.kind in "OU" and wanted.ndim == 1 and names is not None and set(wanted) <= set(names):
         return np.isin(names, wanted)
     if wanted.dtype.kind in "iu" and wanted.ndim == 1 and (abs(wanted + 0.5) < n_features).all():
         chosen[wanted] = True
@@ -167,10 +191,20 @@ def check_outputs(
         return 0.5 + probability * np.array([-0.5, 0.5])
     if quantiles is None:
         return None
-    levels = np.asarray(quantiles, dtype=np.float64)
+    try:
+        levels = np.asarray(quantiles, dtype=np.float64)
+    except (TypeError, ValueError):
+        levels = np.full(1, np.nan)
     if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
         raise ValueError(f"quantiles={quantiles!r} must be numbers between 0 and 1, such as [0.1, 0.5, 0.9].")
     return levels
+
+
+def check_draws(n_samples: Any) -> int:
+    """The number of draws, a positive integer."""
+    if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+        raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+    return int(n_samples)
 
 
 @contextmanager

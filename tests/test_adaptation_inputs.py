@@ -90,9 +90,11 @@ def test_refitted_they_know_the_targets_of_other_rows_alone(with_trees):
 
 def test_wide_tables_are_seen_by_what_tells_most_and_ridge_regression():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 60))
+    X = rng.normal(size=(600, 60))
     X[:, 7] = np.nan
-    y = 3 * np.sign(X[:, 50:51]) + X[:, :6].sum(1, keepdims=True) + 0.1 * rng.normal(size=(300, 1))
+    y = 3 * np.sign(X[:, 50:51]) + X[:, :6].sum(1, keepdims=True) + 0.1 * rng.normal(size=(600, 1))
+    few, _ = fit(X[:100], y[:100])
+    assert few.n_features == 6 + 1  # of few rows, some tell much by chance
     found, _ = fit(X, y / y.std())
     assert found.n_features == MAX_COLUMNS + 1
     assert 50 in found.selection.used
@@ -173,3 +175,19 @@ def test_what_rows_cannot_have_led_to_is_refused(with_trees, change, message):
         inputs.check_possible(2)
     with pytest.raises(ValueError, match="not of all categories"):
         replace(inputs, categories=None).check_possible(1)
+
+
+def test_what_tells_nothing_is_not_stretched():
+    """A column of one value, and one of a common value beside many that are their own, say nothing of targets."""
+    rng = np.random.default_rng(2)
+    x, is_none = rng.normal(size=(300, 1)), rng.uniform(size=300) < 0.2
+    names = np.where(is_none, 0.0, 1 + np.arange(300.0))
+    kinds = (Kind.NUMBER, Kind.CATEGORY, Kind.CATEGORY)
+    encoding = Encoding.fit(np.column_stack([x, names, np.ones(300)]), None, kinds)
+    encoded = encoding(np.column_stack([x, names, np.ones(300)]))
+    y = (2 * x + 0.3 * rng.normal(size=(300, 1))) / 2
+    rows = Rows(encoded, y, np.ones(300))
+    seen = Inputs.fit(encoding, rows, 32).seen(encoded, fold_of(encoded, y))[0]
+    assert seen[:, 0].std() == pytest.approx(1, abs=0.1)
+    assert seen[:, 1].std() < 0.7  # and 1 if it were
+    np.testing.assert_array_equal(seen[:, 2], 0)

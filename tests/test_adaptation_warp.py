@@ -146,3 +146,27 @@ def test_every_target_has_its_own():
     assert both.bend[0] > 0
     assert both.bend[1] == 0
     np.testing.assert_array_equal(choose_warp(rows, skewed).bend, both.bend[:1])
+
+
+def choose(y, n_features=2, seed=0):
+    x = np.random.default_rng(seed).normal(size=(len(y), n_features))
+    return choose_warp(Rows(x, y[:, None], np.ones(len(y))), y[:, None])
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1, -2.7, 0.0])
+@pytest.mark.parametrize("n", [40, 200, 333])
+def test_targets_of_one_value_stay_as_they_are(value, n):
+    assert choose(np.full(n, value)).bend == 0
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.95])
+def test_targets_that_are_mostly_zero_stay_as_they_are(share):
+    rng = np.random.default_rng(0)
+    assert choose(np.where(rng.uniform(size=500) < share, 0.0, np.exp(rng.normal(size=500)))).bend == 0
+
+
+@pytest.mark.parametrize("mean", [0.5, 1.0, 3.0])
+def test_counts_are_not_bent_until_their_lowest_is_alone(mean):
+    """Densities at points that many targets share grow with the bend, without end."""
+    y = np.random.default_rng(0).poisson(mean, 1000).astype(float)
+    assert abs(choose(y).bend[0]) < 5

@@ -93,6 +93,13 @@ def test_dates_are_seconds_of_any_unit_and_zone(unit, zone):
     assert_reads(dates, SECONDS, Kind.DATE)
 
 
+def test_arrow_dates_may_be_missing_in_pandas():
+    days = pd.array([None, datetime.date(1970, 1, 3)], dtype="date32[pyarrow]")
+    values, kinds = read_frame(pd.DataFrame({"when": days}))
+    assert kinds == (Kind.DATE,)
+    np.testing.assert_array_equal(values[:, 0], [np.nan, 2 * 86400.0])
+
+
 def test_dates_of_other_types():
     assert_reads(pd.Series(DAYS, dtype=object), SECONDS, Kind.DATE)
     assert_reads(pd.Series(pd.to_datetime(DAYS).to_period("h")), SECONDS, Kind.DATE)

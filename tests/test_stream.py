@@ -149,6 +149,47 @@ def test_numbers_that_are_categories(model):
     assert np.abs(reg.predict(X[400:]) - y[400:]).mean() < 0.3
 
 
+def straight_line(n, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 2))
+    return X, X[:, 0] + 0.1 * rng.normal(size=n)
+
+
+@pytest.mark.parametrize("wild", [100.0, -1e6])
+def test_a_faulty_reading_is_forgiven(model, wild):
+    X, y = straight_line(600)
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    reg.partial_fit(X[300:301], [wild]).partial_fit(X[301:400], y[301:400])
+    mean, std = reg.predict(X[400:], return_std=True)
+    assert np.sqrt(np.mean((mean - y[400:]) ** 2)) < 0.13
+    assert std.mean() < 0.2
+    assert reg.breaks_at_ == 0
+
+
+@pytest.mark.parametrize("chunks", [(100, 100), (200,), (300,), (100, 100, 100)])
+def test_the_beginning_of_a_stream_is_not_too_sure(model, chunks):
+    covered = []
+    for seed in range(3):
+        X, y = straight_line(600, seed)
+        reg, start = CMANPStreamRegressor(checkpoint=model), 0
+        for size in chunks:
+            reg.partial_fit(X[start : start + size], y[start : start + size])
+            start += size
+        mean, std = reg.predict(X[400:], return_std=True)
+        covered.append(np.abs(mean - y[400:]) < 1.645 * std)
+    assert 0.8 < np.mean(covered) < 0.99
+
+
+def test_targets_that_cannot_be_squared_are_refused(fitted, stream):
+    X, _ = stream
+    before = pickle.dumps(fitted)
+    with pytest.raises(ValueError, match="divide it by a constant"):
+        fitted.partial_fit(X[:2], [1e200, 0.0])
+    with pytest.raises(ValueError, match="y contains NaN"):
+        fitted.partial_fit(X[:2], np.array([None, 1.0], dtype=object))
+    assert pickle.dumps(fitted) == before
+
+
 # ------------------------------------------------------------------ streams whose truth is known
 
 NOISE = 0.5

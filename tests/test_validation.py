@@ -1,8 +1,18 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from skcmanp import CMANPRegressor
-from skcmanp.validation import MAX_WEIGHT, MIN_WEIGHT, Rows, check_rows, check_weight, restored_on_error
+from skcmanp.validation import (
+    MAX_WEIGHT,
+    MIN_WEIGHT,
+    Rows,
+    check_draws,
+    check_outputs,
+    check_rows,
+    check_weight,
+    restored_on_error,
+)
 
 
 def test_weights_may_span_what_is_read_exactly():
@@ -45,6 +55,50 @@ def test_rows_are_checked_against_the_first():
         check_rows(reg, X, np.ones((3, 2)), None, n_outputs=1)
     with pytest.raises(ValueError, match="X has 1 features"):
         check_rows(reg, X[:, :1], np.ones(3), None, n_outputs=1)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("make", [np.array, pd.Series, lambda y, dtype: pd.DataFrame({"y": y}, dtype=dtype)])
+def test_targets_that_are_missing_are_found_in_objects(missing, make):
+    y = make([missing, 1.0, 2.0], dtype=object)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        check_rows(CMANPRegressor(), np.ones((3, 1)), y, None, n_outputs=None)
+    rows, _ = check_rows(CMANPRegressor(), np.ones((2, 1)), make([1, 2.0], dtype=object), None, n_outputs=None)
+    assert rows.y.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"), [({0}, None), (0, "categorical_features=0"), ([["a"]], "categorical_features")]
+)
+def test_categorical_features_are_a_list(columns, message):
+    X = np.arange(8.0).reshape(4, 2)
+    reg = CMANPRegressor(categorical_features=columns)
+    if message is None:
+        assert check_rows(reg, X, np.ones(4), None, n_outputs=None)[0].kinds[0].name == "CATEGORY"
+    else:
+        with pytest.raises(ValueError, match=message):
+            check_rows(reg, X, np.ones(4), None, n_outputs=None)
+
+
+def test_tables_that_cannot_be_read_say_why():
+    twice = pd.DataFrame(np.ones((3, 3)), columns=list("aab"))
+    with pytest.raises(ValueError, match="2 columns named 'a'"):
+        check_rows(CMANPRegressor(), twice, np.ones(3), None, n_outputs=None)
+    pl = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match="LazyFrame"):
+        check_rows(CMANPRegressor(), pl.LazyFrame({"a": [1, 2]}), np.ones(2), None, n_outputs=None)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, "3", None])
+def test_draws_are_counted(n):
+    with pytest.raises(ValueError, match="n_samples="):
+        check_draws(n)
+    assert check_draws(np.int64(3)) == 3
+
+
+def test_quantiles_are_numbers():
+    with pytest.raises(ValueError, match="quantiles='a' must be numbers between 0 and 1"):
+        check_outputs(False, False, "a", None)
 
 
 def test_rows_after_some():

@@ -23,6 +23,9 @@ MAX_LEVELS = 10_000
 
 _TINY = 1e-12
 
+# Variance between levels, relative to that within, below which a column tells nothing.
+_LEAST_EFFECT = 1e-3
+
 # Identity of what is missing, which no category has.
 _MISSING = -(2.0**60)
 
@@ -59,9 +62,9 @@ class Categories(Frozen):
         too_rare = np.sort(counts)[-MAX_LEVELS - 1] if len(counts) > MAX_LEVELS else -1.0
         levels, codes = [], []
         for values, inverse in found:
-            kept = np.bincount(inverse, weight) > too_rare
-            by_fold = [_means(inverse, len(values), y, weight * (fold != k)) for k in range(N_FOLDS)]
-            codes.append(np.stack([*by_fold, _means(inverse, len(values), y, weight)])[:, kept])
+            kept, n = np.bincount(inverse, weight) > too_rare, len(values)
+            by_fold = [_means(inverse, n, y, weight * (fold != k)) for k in range(N_FOLDS)]
+            codes.append(np.stack([*by_fold, _means(inverse, n, y, weight)])[:, kept])
             levels.append(values[kept])
         starts = np.cumsum([0, *map(len, levels)])
         return cls(columns, starts, np.concatenate(levels), np.concatenate(codes, axis=1))
@@ -96,9 +99,11 @@ def _identities(column: Array) -> Array:
 
 def _means(level: NDArray[np.int64], n_levels: int, y: Array, weight: Array) -> Array:
     """Means of the targets of every level, less that of all, as random effects have them, (n_levels, t)."""
-    count = np.bincount(level, weight, n_levels)
     if not weight.any():  # all rows are in one fold
         return np.zeros((n_levels, y.shape[1]))
+    # Weights are repetitions; but of those that are less than one, their effective number counts.
+    weight = weight * max(weight.sum() / np.square(weight).sum(), 1.0)
+    count = np.bincount(level, weight, n_levels)
     means = []
     for target in y.T:
         centred = target - np.average(target, weights=weight)
@@ -110,7 +115,7 @@ def _means(level: NDArray[np.int64], n_levels: int, y: Array, weight: Array) -> 
 
 
 def _noise_to_effect(mean: Array, count: NDArray, square: float) -> float:
-    """Variance within levels in units of that between them, by an analysis of variance.
+    """Variance within levels in units of that between them, by an analysis of variance; infinite if there is no effect.
 
     That of all counts as one more degree of freedom within: where every row is
     of a level of its own, as names are, nothing else says what is within.
@@ -120,4 +125,4 @@ def _noise_to_effect(mean: Array, count: NDArray, square: float) -> float:
     within = (max(square - between, 0.0) + square / n) / (max(n - n_levels, 0.0) + 1)
     size = (n - np.square(count).sum() / n) / max(n_levels - 1, 1)
     effect = (between / max(n_levels - 1, 1) - within) / max(size, 1.0)
-    return within / max(effect, 1e-3 * within, _TINY)
+    return within / max(effect, _TINY) if effect > _LEAST_EFFECT * within else np.inf

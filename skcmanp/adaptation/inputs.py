@@ -23,6 +23,13 @@ MAX_COLUMNS = 24
 # A column misses values often, if so many of the first rows do.
 _OFTEN = 20
 
+# What is told of targets, in their standard deviations, is seen in units of so much at least: what tells nothing is not
+# to be stretched until it tells folds apart.
+_LEAST_SCALE = 0.1
+
+# Rows for every column that is chosen from many: of few rows, some columns tell much by chance.
+_ROWS_PER_COLUMN = 20
+
 # Rows of which ridge regressions are fitted: on very wide tables their cost grows with the square of the number.
 _RIDGE_ROWS = 2048
 
@@ -106,7 +113,7 @@ class Inputs:
             if n_targets <= n_columns:
                 found = replace(found, ridge=Ridge.fit(numbers[few], rows.y[few], rows.weight[few], fold[few]))
                 n_columns -= n_targets
-            n_columns = min(MAX_COLUMNS, n_columns)
+            n_columns = min(MAX_COLUMNS, n_columns, 1 + len(rows.x) // _ROWS_PER_COLUMN)
             told = gain(numbers[few], rows.y[few], rows.weight[few])
             known = np.sort(known[np.argsort(-told[known], kind="stable")[:n_columns]])
         return found._selected(rows, fold, known)
@@ -140,7 +147,8 @@ class Inputs:
         for i, j in enumerate(used):
             if j >= n_encoded:  # not in standard deviations yet
                 centre[i] = np.average(every[:, j], weights=rows.weight)
-                scale[i] = np.sqrt(np.average(np.square(every[:, j] - centre[i]), weights=rows.weight)) or 1.0
+                variance = np.average(np.square(every[:, j] - centre[i]), weights=rows.weight)
+                scale[i] = max(np.sqrt(variance), _LEAST_SCALE)
         return replace(self, selection=Selection(used, centre, scale, self.selection.unknown))
 
     def with_unknown(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
+from scipy.special import ndtri
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.rows import Rows, fold_of
@@ -27,6 +28,15 @@ _LEAST = 0.02
 _LEAST_SKEW = 0.5
 _LEAST_ROWS = 40
 _ROWS = 4096
+
+# Targets that differ by no more than this share of their size are constant.
+_ROUNDING = 1e-12
+
+# Share of the targets that one value may have: no bent normal distribution is like those of which it has more.
+_LARGEST_ATOM = 0.4
+
+# Of quantiles.
+_LEVELS = (np.arange(20) + 0.5) / 20
 
 # Log-likelihood in nats that a warp must gain: per row, and in all.
 _GAIN_OF_ROW, _GAIN = 0.03, 10.0
@@ -81,13 +91,17 @@ def choose_warp(rows: Rows, y: Array) -> Warp:
 
 def _choose(rows: Rows, y: Array) -> tuple[float, float, float]:
     identity = 0.0, 0.0, 1.0
-    share = rows.weight / rows.weight.sum()
-    centred = y - share @ y
-    std = np.sqrt(share @ np.square(centred))
-    skew = share @ np.power(centred / std, 3) if std > 0 else 0.0
-    if len(y) < _LEAST_ROWS or abs(skew) < _LEAST_SKEW:
+    share, span = rows.weight / rows.weight.sum(), np.ptp(y)
+    if len(y) < _LEAST_ROWS or span <= _ROUNDING * np.abs(y).max():
         return identity
-    sign, span = np.sign(skew), np.ptp(y)
+    values, where = np.unique(y, return_inverse=True)
+    if np.bincount(where, share, len(values)).max() > _LARGEST_ATOM:
+        return identity
+    centred = y - share @ y
+    skew = share @ np.power(centred / np.sqrt(share @ np.square(centred)), 3)
+    if abs(skew) < _LEAST_SKEW:
+        return identity
+    sign = np.sign(skew)
     stretches = list(_STRETCHES)
     if sign > 0 and y.min() > 1e-6 * span:
         stretches.append(y.max() / y.min())  # log(y) itself
@@ -96,9 +110,14 @@ def _choose(rows: Rows, y: Array) -> tuple[float, float, float]:
     warps = [Warp(*map(np.array, candidate)) for candidate in candidates]
     # What trees predict of targets as they are, and of the most bent ones, tells of all in between.
     told = np.column_stack([np.ones(len(y)), *(_predicted(rows, warp(y)) for warp in (warps[0], warps[5]))])
-    likelihood = np.array([_log_likelihood(warp, y, share, told) for warp in warps]) * len(y)
+    cells = _cells(y)
+    likelihood = np.array([_log_likelihood(warp, cells, share, told) for warp in warps]) * len(y)
     best = int(np.argmax(likelihood))
-    return candidates[best] if likelihood[best] - likelihood[0] > max(_GAIN, _GAIN_OF_ROW * len(y)) else identity
+    if likelihood[best] - likelihood[0] <= max(_GAIN, _GAIN_OF_ROW * len(y)):
+        return identity
+    # Densities mislead where some targets are all but the same.
+    is_better = _crps(warps[best], y, share, told) < _crps(warps[0], y, share, told)
+    return candidates[best] if is_better else identity
 
 
 def _predicted(rows: Rows, y: Array) -> Array:
@@ -114,9 +133,32 @@ def _predicted(rows: Rows, y: Array) -> Array:
     return predicted
 
 
-def _log_likelihood(warp: Warp, y: Array, share: Array, told: Array) -> float:
+def _cells(y: Array) -> Array:
+    """What targets stand for: values that several rows have for all up to halfway to the next ones, (n,) -> (n, 3)."""
+    values, where, counts = np.unique(y, return_inverse=True, return_counts=True)
+    half = np.diff(values) / 2
+    below, above = np.append(half[:1], half), np.append(half, half[-1:])
+    shared = np.where(counts > 1, 2 / 3, 0.0)
+    return np.column_stack([values - shared * below, values, values + shared * above])[where]
+
+
+def _regressed(warped: Array, share: Array, told: Array) -> Array:
+    """A linear regression on what is told, (n,)."""
+    root = np.sqrt(share)
+    return told @ np.linalg.lstsq(root[:, None] * told, root * warped, rcond=None)[0]
+
+
+def _log_likelihood(warp: Warp, cells: Array, share: Array, told: Array) -> float:
     """Of a row, if warped targets are normal around a regression on what is told of them."""
+    warped = warp(cells)
+    squares = np.square(warped - _regressed(warped.mean(axis=1), share, told)[:, None]).mean(axis=1)
+    return float(share @ warp.log_slope(cells).mean(axis=1) - 0.5 * np.log(share @ squares))
+
+
+def _crps(warp: Warp, y: Array, share: Array, told: Array) -> float:
+    """Continuous ranked probability score of the same distributions, in the targets' own units."""
     warped = warp(y)
-    root = np.sqrt(share)[:, None]
-    residual = warped - told @ np.linalg.lstsq(root * told, root[:, 0] * warped, rcond=None)[0]
-    return float(share @ warp.log_slope(y) - 0.5 * np.log(share @ np.square(residual)))
+    mean = _regressed(warped, share, told)
+    std = np.sqrt(share @ np.square(warped - mean))
+    off = y[:, None] - warp.undone(mean[:, None] + std * ndtri(_LEVELS))
+    return float(2 * share @ np.maximum(_LEVELS * off, (_LEVELS - 1) * off).mean(axis=1))

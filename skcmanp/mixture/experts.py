@@ -134,9 +134,9 @@ class Experts:
             reading=reading,
             adapted=self._adapted(learner, rows, reading, ring),
             ring=ring,
-            trees=(
-                self.trees[0].learned(self.columns, ring.last(RING), n_seen, errors[0]),
-                self.trees[1].learned(self.columns, ring.last(max(n_seen - start, FEWEST)), n_seen, errors[1]),
+            trees=tuple(
+                trees.learned(self.columns, ring.last(n), n_seen, error, restart=breaks)
+                for trees, n, error in zip(self.trees, (RING, max(n_seen - start, FEWEST)), errors, strict=True)
             ),
             regressions=tuple(
                 regressions.learned(columns, y, restart=breaks)

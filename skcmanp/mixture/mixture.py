@@ -13,7 +13,7 @@ from scipy.stats import norm
 from skcmanp.frames import Kind
 from skcmanp.learner import Learner
 from skcmanp.mixture.conformal import ConformalWidths
-from skcmanp.mixture.errors import SquaredErrors
+from skcmanp.mixture.errors import TypicalErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
 from skcmanp.mixture.scale import LogScale
 from skcmanp.mixture.weights import Weights
@@ -28,10 +28,12 @@ _N_SPREADS = 4  # features of the corrections of standard deviations, beside tho
 
 # Corrections differ little from row to row, and outliers would decide between them.
 _TEMPER = 0.1
-_ALARM = 300.0
+_ALARM = 280.0
 _CAP = 9.0  # squared standardised errors beyond count no more
-_SLACK = 0.5
-_ERRORS = 500.0  # half-life of the squared errors that experts are measured by
+_SLACK = 2.0
+_ERRORS = 500.0  # half-life of the errors that experts are measured by
+# Targets that are farther off are learned as if they were not: a faulty reading, unless a break is declared.
+_FARTHEST = 10.0  # standard deviations
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
 
 
@@ -65,7 +67,7 @@ class StreamState:
     experts : Experts
     weights : Weights
         Of experts.
-    errors : SquaredErrors
+    errors : TypicalErrors
         Of experts.
     scales : tuple of LogScale
     scale_weights : Weights
@@ -79,7 +81,7 @@ class StreamState:
 
     experts: Experts
     weights: Weights
-    errors: SquaredErrors
+    errors: TypicalErrors
     scales: tuple[LogScale, ...]
     scale_weights: Weights
     conformal: ConformalWidths
@@ -95,7 +97,7 @@ class StreamState:
         state = cls(
             experts,
             Weights.empty(len(NAMES)),
-            SquaredErrors.empty(len(NAMES), _ERRORS),
+            TypicalErrors.empty(len(NAMES), _ERRORS),
             tuple(LogScale.empty(*scale) for scale in scales),
             Weights.empty(len(scales)),
             ConformalWidths.normal(),
@@ -135,16 +137,22 @@ class StreamState:
         said, y = self.predict(learner, rows.X), rows.y[:, 0]
         errors = y - said.mean
         excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
-        alarm = _cumulated(self.alarm, excess) if self.experts.n_seen - self.experts.start >= _QUIET else 0.0
+        is_known = self.experts.n_seen - self.experts.start >= _QUIET
+        alarm = _cumulated(self.alarm, excess) if is_known else 0.0
         if alarm > _ALARM:
             return self._after_break(learner, rows, said.forecasts)
         corrections = zip(self.scales, said.features, strict=True)
-        weights, squares = _measured(self.weights, self.errors, said.forecasts.mean, y)
+        farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
+        learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
+        weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y)
         return StreamState(
-            self.experts.learned(learner, rows, said.forecasts),
+            self.experts.learned(learner, learned, said.forecasts),
             weights,
-            squares,
-            tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections),
+            typical,
+            # Experts that learn fast would soon be corrected twice.
+            tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
+            if self.experts.n_seen >= _QUIET
+            else self.scales,
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
             learner.kinds,
@@ -159,12 +167,12 @@ class StreamState:
         n = (len(rows.y) + 1) // 2
         first, second = rows.head(n), rows.after(n)
         experts = self.experts.learned(learner, first, Forecasts(*(said[:, :n] for said in forecasts)), breaks=True)
-        weights, squares = Weights.empty(len(NAMES)), SquaredErrors.empty(len(NAMES), _ERRORS)
+        weights, typical = Weights.empty(len(NAMES)), TypicalErrors.empty(len(NAMES), _ERRORS)
         if len(second.y):
             forecasts = experts.forecast(learner, second.X)
             experts = experts.learned(learner, second, forecasts)
-            weights, squares = _measured(weights, squares, forecasts.mean, second.y[:, 0])
-        return replace(self, experts=experts, weights=weights, errors=squares, kinds=learner.kinds, alarm=0.0)
+            weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0])
+        return replace(self, experts=experts, weights=weights, errors=typical, kinds=learner.kinds, alarm=0.0)
 
     @property
     def change(self) -> float:
@@ -184,11 +192,11 @@ class StreamState:
 _LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
 
 
-def _measured(weights: Weights, squares: SquaredErrors, means: Array, y: Array) -> tuple[Weights, SquaredErrors]:
+def _measured(weights: Weights, typical: TypicalErrors, means: Array, y: Array) -> tuple[Weights, TypicalErrors]:
     """With what experts said of further rows, (J, n), and what came, (n,): measured by the best one's errors."""
     floor = max(1e-9 * float(np.abs(y).max()), 1e-150)
-    squares = squares.learned(y - means, floor)
-    return weights.learned(norm.logpdf(y, means, max(squares.least**0.5, floor))), squares
+    typical = typical.learned(y - means, floor)
+    return weights.learned(norm.logpdf(y, means, max(typical.least, floor))), typical
 
 
 def _cumulated(alarm: float, excess: Array) -> float:

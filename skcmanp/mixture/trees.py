@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcmanp.mixture.columns import StreamColumns
-from skcmanp.mixture.errors import SquaredErrors
+from skcmanp.mixture.linear import discounts
 from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
@@ -51,8 +51,8 @@ class RecentTrees:
         Rows since the last fit.
     level, variance : float
         Mean and variance of the targets that were fitted last.
-    errors : SquaredErrors
-        Of its forecasts.
+    squared_error, weight : float
+        Discounted sums, over its forecasts.
     """
 
     on_residuals: bool
@@ -61,7 +61,8 @@ class RecentTrees:
     n_new: int = 0
     level: float = 0.0
     variance: float = 1.0
-    errors: SquaredErrors = field(default_factory=lambda: SquaredErrors.empty(1, _HALF_LIFE))
+    squared_error: float = 0.0
+    weight: float = 0.0
 
     def predict(self, columns: StreamColumns, X: Array, time: Array) -> tuple[Array, Array]:
         """Mean and standard deviation, given features (m, d) and numbers of rows before, (m,) -> (m,), (m,)."""
@@ -69,13 +70,22 @@ class RecentTrees:
         if self.line is not None:
             mean = mean + self.line.predict(np.column_stack([columns.of_regressions(X), time]))
         # As if five rows had shown the variance of the targets.
-        variance = (self.errors.sums[0] + 5 * self.variance) / (self.errors.weight + 5)
+        variance = (self.squared_error + 5 * self.variance) / (self.weight + 5)
         return mean, np.full(len(X), np.sqrt(variance))
 
-    def learned(self, columns: StreamColumns, recent: Rows, n_seen: int, errors: Array) -> RecentTrees:
-        """With the last of `n_seen` rows, so many of them new as there are errors of forecasts, (n,)."""
+    def learned(
+        self, columns: StreamColumns, recent: Rows, n_seen: int, errors: Array, restart: bool = False
+    ) -> RecentTrees:
+        """With the last of `n_seen` rows, so many of them new as there are errors of forecasts, (n,).
+
+        With `restart` these and all earlier errors say nothing of those to come.
+        """
         n_new, n_rows = self.n_new + len(errors), len(recent.y)
-        scored = replace(self, n_new=n_new, errors=self.errors.learned(errors[None]))
+        keep, share = np.exp2(-len(errors) / _HALF_LIFE), discounts(len(errors), _HALF_LIFE)
+        if restart:
+            keep, share = np.float64(0.0), 0 * share
+        squared_error, weight = keep * self.squared_error + share @ errors**2, keep * self.weight + share.sum()
+        scored = replace(self, n_new=n_new, squared_error=squared_error, weight=weight)
         if n_new < min(_RENEWAL * n_rows, _MOST):
             return scored
         y = recent.y[:, 0]

@@ -8,7 +8,8 @@ from typing import Any
 from skcmanp.fields import check_fields
 
 _RANGES = {
-    **dict.fromkeys(("fourier_features", "memory_features", "joint_rank"), "[0, inf)"),
+    **dict.fromkeys(("fourier_features", "joint_rank"), "[0, inf)"),
+    "memory_features": "[0, 8192]",  # its square is the size of the state
     **dict.fromkeys(("fourier_scales", "max_count", "input_limit"), "(0, inf)"),
     "embed_depth": "[2, inf)",
     "min_std": "(0, 1)",
@@ -112,7 +113,8 @@ class CMANPConfig:
             raise ValueError(f"memory_kernel={self.memory_kernel!r} must be 'learned' or 'matern52'.")
         if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
             raise ValueError(
-                f"memory_features={self.memory_features} must be 0 or at least 2 * dim_x + 4 = {2 * self.dim_x + 4}."
+                f"memory_features={self.memory_features} must be at least 2 * dim_x + 4 = {2 * self.dim_x + 4}, or 0 "
+                "for a network without a conjugate memory."
             )
 
     @property
