@@ -11,42 +11,51 @@ from skcmanp.mixture.linear import discounts
 
 Array = NDArray[np.float64]
 
-# The geometric mean of a normal variable's absolute values is exp((digamma(1/2) + log(2)) / 2) = 0.53 standard
-# deviations. Tails of errors are heavier, which is as much as a third more.
-_STD_OF_GEOMETRIC_MEAN = 1.3 / 0.53
+# Standard deviations of a normal variable in units of the geometric mean of its absolute values, which is
+# exp((digamma(1/2) + log(2)) / 2); and how many times that those of errors are at most, whose tails are heavier.
+_STD_OF_GEOMETRIC_MEAN = 1 / 0.53
+_HEAVIEST = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class TypicalErrors:
-    """Geometric means of the absolute errors of J forecasts, discounted: a few wild rows change next to nothing.
+    """Root mean squares of the errors of J forecasts, discounted; but a few wild rows do not count for long.
 
     Parameters
     ----------
     half_life : float
         In rows.
-    logs : ndarray (J,)
-        Discounted sums of logarithms.
+    squares, logs : ndarray (J,)
+        Discounted sums of squares, and of logarithms of absolute values.
     weight : float
         Discounted number of rows.
     """
 
     half_life: float
+    squares: Array
     logs: Array
     weight: float = 0.0
 
     @classmethod
     def empty(cls, n_forecasts: int, half_life: float) -> TypicalErrors:
         """Of no rows."""
-        return cls(half_life, np.zeros(n_forecasts))
+        return cls(half_life, np.zeros(n_forecasts), np.zeros(n_forecasts))
 
     @property
     def least(self) -> float:
         """Standard deviation of the errors of the best forecast; infinite before any row."""
-        return _STD_OF_GEOMETRIC_MEAN * float(np.exp(self.logs.min() / self.weight)) if self.weight else np.inf
+        if not self.weight:
+            return np.inf
+        typical = _STD_OF_GEOMETRIC_MEAN * np.exp(self.logs.min() / self.weight)
+        return float(min(np.sqrt(self.squares.min() / self.weight), _HEAVIEST * typical))
 
     def learned(self, errors: Array, floor: float) -> TypicalErrors:
         """With the errors of further rows, (J, n); those below `floor` are of rounding."""
         n, weights = errors.shape[1], discounts(errors.shape[1], self.half_life)
-        logs = np.log(np.maximum(np.abs(errors), floor))
-        keep = np.exp2(-n / self.half_life)
-        return replace(self, logs=keep * self.logs + logs @ weights, weight=keep * self.weight + weights.sum())
+        sizes, keep = np.maximum(np.abs(errors), floor), np.exp2(-n / self.half_life)
+        return replace(
+            self,
+            squares=keep * self.squares + np.square(sizes) @ weights,
+            logs=keep * self.logs + np.log(sizes) @ weights,
+            weight=keep * self.weight + weights.sum(),
+        )
