@@ -193,11 +193,13 @@ def test_effects_need_a_clear_gain(monkeypatch):
     rows = make(100)
     effects = MainEffects.fit(rows.x, rows.weight, 4)
     waves, start = effects.of_rows(rows.x), np.r_[np.full(3, np.log(default_lengthscale(3))), np.log(0.2)]
-    alone, least = _Problem(rows, waves[:, :0], 0).maximise(start)
-    _, most = _Problem(rows, waves, 4).maximise(np.r_[alone, np.log([0.1, 0.1, 0.1, 0.5])])
-    assert most - least < MIN_GAIN
+    without, with_effects = _Problem(rows, waves[:, :0], 0), _Problem(rows, waves, 4)
+    alone = without.maximise(start)
+    together = with_effects.maximise(np.r_[alone, np.log([0.1, 0.1, 0.1, 0.5])])
+    gain = without.objective(alone)[0] - with_effects.objective(together)[0]
+    assert gain < MIN_GAIN
     assert not maximise_evidence(rows, effects).effects.any()
-    monkeypatch.setattr(evidence, "MIN_GAIN", most - least - 0.1)
+    monkeypatch.setattr(evidence, "MIN_GAIN", gain - 0.1)
     monkeypatch.setattr(evidence, "_LEAST_SHARE", 0.0)
     monkeypatch.setattr(evidence, "_NEGLIGIBLE", 0.0)
     found = maximise_evidence(rows, effects)
@@ -289,3 +291,16 @@ def test_only_the_first_rows_are_looked_at():
     all_rows, some = maximise_evidence(rows, effects), maximise_evidence(rows.take(slice(EVIDENCE_ROWS)), effects)
     for one, other in zip(all_rows, some, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_few_rows_tell_is_only_a_start():
+    rows = make(EVIDENCE_ROWS)
+    problem = _Problem(rows, np.zeros((EVIDENCE_ROWS, 0)), 0)
+    best = problem.maximise(np.r_[np.full(3, np.log(default_lengthscale(3))), np.log(0.2)])
+    few = problem.of_first_rows
+    assert len(few.x) < EVIDENCE_ROWS
+    np.testing.assert_array_equal(few.y, rows.y[: len(few.x)])
+    assert few.of_first_rows is few
+    found = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0))
+    np.testing.assert_allclose(np.log(found.lengthscale[0]), best[0], atol=2 * GRID)
+    np.testing.assert_allclose(np.log(found.ratio), -best[3], atol=2 * GRID)

@@ -39,6 +39,33 @@ def test_points_represent_better_than_random_rows():
     assert missed(choose_points(x, 40)) < 0.3 * missed(x[rng.permutation(1000)[:40]])
 
 
+def test_rows_are_drawn_in_proportion_to_the_variance_that_is_left():
+    """By enumeration of all that may be drawn, in order."""
+    x, n_points, n_draws = np.array([0.0, 0.2, 0.3, 1.5, 1.6, 3.0, 5.0])[:, None], 4, 600
+    kernel, last = matern52(x, x), np.zeros((2, len(x)))
+
+    def follow(chosen, probability):
+        left = kernel.diagonal().copy()
+        if chosen:
+            inverse = np.linalg.inv(kernel[np.ix_(chosen, chosen)])
+            left -= np.einsum("ij,jk,ki->i", kernel[:, chosen], inverse, kernel[chosen])
+            left[chosen] = 0
+        if len(chosen) == n_points - 1:
+            last[0] += probability * left / left.sum()
+            return
+        for i in np.flatnonzero(left > 0):
+            follow([*chosen, i], probability * left[i] / left.sum())
+
+    follow([], 1.0)
+    for standard in np.random.default_rng(0).normal(
+        size=(n_draws, len(x), 5)
+    ):  # other random numbers
+        point = choose_points(x, n_points, standard)[-1]
+        last[1, np.argmin(np.abs(x - point))] += 1 / n_draws
+    assert np.abs(last[0] - last[1]).max() < 4 * 0.5 / n_draws**0.5
+    assert np.ptp(last[0]) > 0.2
+
+
 def test_nothing_is_random():
     x = np.random.default_rng(0).normal(size=(100, 3))
     np.testing.assert_array_equal(choose_points(x, 30), choose_points(x, 30))

@@ -7,7 +7,7 @@ from scipy.optimize import OptimizeResult, approx_fprime
 from skcmanp.adaptation import sparse_process
 from skcmanp.adaptation.evidence import Evidence, _Problem
 from skcmanp.adaptation.inducing import choose_points
-from skcmanp.adaptation.noise import NOISE_POINTS
+from skcmanp.adaptation.noise import NOISE_COSINES, NOISE_POINTS
 from skcmanp.adaptation.ranks import fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
 from skcmanp.adaptation.sparse_process import _project, _solve, fit_sparse_process
@@ -101,7 +101,7 @@ def test_gradients_are_the_evidences(t, n_linear):
 
 @pytest.mark.parametrize("n_points", [6, 40])
 def test_the_gradient_of_all_that_is_found_is_the_objectives(n_points, monkeypatch):
-    """Of the level of the noise, its profile, and where points are, unless these stay."""
+    """Of the level of the noise and its profile, and then also of where points are, unless these stay."""
     rows, kept = make(40), []
 
     def keep(objective, start, **kwargs):
@@ -111,11 +111,12 @@ def test_the_gradient_of_all_that_is_found_is_the_objectives(n_points, monkeypat
     monkeypatch.setattr(sparse_process, "minimize", keep)
     linear = 0.5 * rows.x
     fit(rows._replace(weight=np.linspace(0.5, 2, 40)), rows.x[:n_points], 5.0, linear)
-    ((objective, start),) = kept
-    assert (len(start) > 1 + min(n_points, NOISE_POINTS) + 2 * n_points) is (n_points < 40)
-    at = start + 0.1 * np.random.default_rng(0).normal(size=len(start))
-    numeric = approx_fprime(at, lambda p: objective(p)[0], 1e-6)
-    np.testing.assert_allclose(objective(at)[1], numeric, rtol=1e-3, atol=2e-3)
+    n_noise = 1 + min(n_points, NOISE_POINTS) + 2 * NOISE_COSINES
+    assert [len(start) for _, start in kept] == [n_noise, n_noise + 2 * n_points][: 1 + (n_points < 40)]
+    for objective, start in kept:
+        at = start + 0.1 * np.random.default_rng(0).normal(size=len(start))
+        numeric = approx_fprime(at, lambda p, objective=objective: objective(p)[0], 1e-6)
+        np.testing.assert_allclose(objective(at)[1], numeric, rtol=1e-3, atol=2e-3)
 
 
 # ------------------------------------------------------------------ inducing points

@@ -17,7 +17,7 @@ from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.columns import row_chunks
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale
-from skcmanp.adaptation.fitting import Fitted, fit_memory
+from skcmanp.adaptation.fitting import Draft, draft_memory, fit_memory
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.inputs import Inputs, Selection
 from skcmanp.adaptation.main_effects import MainEffects
@@ -27,8 +27,7 @@ from skcmanp.adaptation.ridge import Ridge
 from skcmanp.adaptation.rows import MAX_ROWS, Rows, fold_of, sample_rows, split_rows
 from skcmanp.adaptation.targets import Targets
 from skcmanp.adaptation.trees import MAX_ROWS as TREE_ROWS
-from skcmanp.adaptation.trees import MIN_ROWS, Trees
-from skcmanp.adaptation.trees import error as tree_error
+from skcmanp.adaptation.trees import MIN_ROWS, Trees, rough_predictions
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
 from skcmanp.adaptation.warp import choose_warp
 from skcmanp.adaptation.waves import RandomWaves
@@ -45,9 +44,9 @@ _SAMPLE_NUMBERS = 4_000_000
 # Rows by which it is decided whether trees help.
 _TEST_ROWS = 4096
 
-# Log-likelihood of a row in nats that trees must gain, and how much larger their mean squared error may be alone.
+# Log-likelihood of a row in nats that trees must gain, and how much larger the mean squared error of few may be alone.
 _LEAST_GAIN = 0.01
-_MUCH_WORSE = 1.5
+_MUCH_WORSE = 2.0
 
 # A further part is a module of its own, and one more of these.
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
@@ -251,10 +250,16 @@ class Adaptation:
         cls, inputs: Inputs, targets: Targets, rows: Rows, memory_features: int, with_trees: bool
     ) -> Adaptation:
         """What different rows, encoded, say."""
-        few = rows.take(slice(MAX_ROWS))
-        fitted = _fit_memory(inputs, few, memory_features)
-        if with_trees and len(rows.x) >= MIN_ROWS and _may_help(inputs, few, float(fitted.squares.mean())):
-            inputs, fitted = _with_trees(inputs, fitted, rows, memory_features)
+        few, test = rows.take(slice(MAX_ROWS)), None
+        if not memory_features:
+            fitted = fit_memory(_seen(inputs, few), 0)
+        else:
+            draft = draft_memory(_seen(inputs, few), memory_features)
+            if with_trees and len(rows.x) >= MIN_ROWS:
+                inputs, draft, test = _with_trees(inputs, draft, rows, memory_features)
+            fitted = draft.finished()
+            if test is not None:
+                fitted = fitted._replace(missed=draft.tested(*test, fitted.noise).missed)
         inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change, fitted.squares, fitted.missed)
         return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, fitted.missed)
 
@@ -348,31 +353,33 @@ class Adaptation:
             raise ValueError("The signal-to-noise ratio, or what is missed, is not positive and finite.")
 
 
-def _fit_memory(inputs: Inputs, rows: Rows, memory_features: int) -> Fitted:
-    return fit_memory(rows._replace(x=inputs.seen(rows.x, fold_of(rows.x, rows.y))[0]), memory_features)
+def _seen(inputs: Inputs, rows: Rows, are_read: bool = True) -> Rows:
+    """What is seen of encoded rows that are read, or to be predicted."""
+    return rows._replace(x=inputs.seen(rows.x, fold_of(rows.x, rows.y) if are_read else None)[0])
 
 
-def _may_help(inputs: Inputs, rows: Rows, error: float) -> bool:
-    """Whether trees predict rows that are left out not much worse than a memory does, by its mean squared error."""
-    numbers = inputs.numbers(rows.x, fold_of(rows.x, rows.y))[0]
-    return tree_error(numbers, rows.y, rows.weight, split_rows(rows, FOLDS) == 0) < _MUCH_WORSE * error
-
-
-def _with_trees(plain: Inputs, fitted: Fitted, rows: Rows, memory_features: int) -> tuple[Inputs, Fitted]:
+def _with_trees(
+    plain: Inputs, draft: Draft, rows: Rows, memory_features: int
+) -> tuple[Inputs, Draft, tuple[Rows, Rows] | None]:
     """With trees, if rows that are left out are then predicted better, by what the others say.
 
-    A memory can read off what rows are read with, which knows the targets of
-    all folds but their own, that these are not theirs; but not of rows to predict.
+    Then also both as such trees have them seen: a memory can read off what rows
+    are read with, which knows the targets of all folds but their own, that these
+    are not theirs; but not of rows to predict.
     """
-    other = plain.with_trees(rows)
-    refitted = _fit_memory(other, rows.take(slice(MAX_ROWS)), memory_features)
-    few = rows.take(slice(_TEST_ROWS))
-    part = split_rows(few, FOLDS)
-    kept, left_out = few.take(part != 0), few.take(part == 0)
-    tested = []
-    for inputs, memory in ((plain, fitted), (other, refitted)):
-        again = inputs.refitted(kept)
-        seen = again.seen(kept.x, fold_of(kept.x, kept.y))[0], again.seen(left_out.x)[0]
-        tested.append(memory.tested(kept._replace(x=seen[0]), left_out._replace(x=seen[1])))
-    (_, without), (retold, score) = tested
-    return (other, retold) if score > without + _LEAST_GAIN else (plain, fitted)
+    some, few = rows.take(slice(_TEST_ROWS)), rows.take(slice(MAX_ROWS))
+    left_out = split_rows(some, FOLDS) == 0
+    kept, others = some.take(~left_out), some.take(left_out)
+    again = plain.refitted(kept)
+    numbers = again.numbers(some.x, fold_of(some.x, some.y))[0]
+    without = _seen(again, kept), _seen(again, others, False)
+    error = rough_predictions(numbers, some.y, some.weight, left_out) - others.y
+    if np.mean(np.square(error)) > _MUCH_WORSE * draft.tested(*without).square:
+        return plain, draft, None
+    again = again.with_trees(kept)
+    other, test = draft_memory(_seen(again, few), memory_features), (_seen(again, kept), _seen(again, others, False))
+    before, after = (memory.tested(*seen, memory.noise()) for memory, seen in ((draft, without), (other, test)))
+    if after.score < before.score + _LEAST_GAIN:
+        return plain, draft, None
+    inputs = plain.with_trees(rows)
+    return inputs, draft_memory(_seen(inputs, few), memory_features, other.evidence), test

@@ -7,12 +7,13 @@ all functions vary on a scale of one and idle features fade.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import OptimizeResult, minimize
 
@@ -23,8 +24,9 @@ from skcmanp.adaptation.rows import Rows
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE
 from skcmanp.kernels import matern52_and_slope
 
-# Rows for the evidence: its cost grows with their cube.
+# Rows for the evidence: its cost grows with their cube. And for a start, which fewer rows tell well enough.
 EVIDENCE_ROWS = 512
+_START_ROWS = 256
 
 # Fitted logarithms are rounded to this, so that rounding errors of the rows' order cannot show.
 GRID = 0.05
@@ -108,14 +110,19 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     d, m = effects.scale.shape
     waves = effects.of_rows(rows.x)
     problem = _Problem(rows, waves[:, :0], 0)
-    best, most = problem.maximise(np.r_[np.full(d, math.log(default_lengthscale(d))), _LOG_NOISE])
-    alone, found = best, np.zeros((d, m))
+    best = problem.of_first_rows.maximise(np.r_[np.full(d, math.log(default_lengthscale(d))), _LOG_NOISE])
+    alone = best
     if m:
         with_effects = _Problem(rows, waves, m)
-        together, value = with_effects.maximise(np.r_[best, np.full(d, _LOG_EFFECT), _LOG_SMOOTHNESS])
-        variances = with_effects.effect_variances(together).reshape(d, m)
-        if value - most > MIN_GAIN and variances.sum() > _LEAST_SHARE * (1 + variances.sum()):
-            problem, best, found = with_effects, together, variances
+        together = with_effects.of_first_rows.maximise(np.r_[best, np.full(d, _LOG_EFFECT), _LOG_SMOOTHNESS])
+        gain = problem.objective(best)[0] - with_effects.objective(together)[0]
+        total = float(with_effects.effect_variances(together).sum())
+        if gain > MIN_GAIN and total > _LEAST_SHARE * (1 + total):
+            problem, best = with_effects, together
+    if problem.of_first_rows is not problem:
+        best = problem.maximise(best)
+    best, alone = (GRID * np.round(parameters / GRID) for parameters in (best, alone))
+    found = problem.effect_variances(best).reshape(d, -1) if problem.n_cosines else np.zeros((d, m))
     slope, signal = problem.trend(best)
     total = 1 + float(found.sum())
     noise = math.exp(2 * best[d])
@@ -146,12 +153,19 @@ class _Problem:
         # Features that enter linearly: one, and the cosines of every feature.
         self.linear = np.column_stack([np.ones(len(self.x)), waves])
 
-    def maximise(self, start: Array) -> tuple[Array, float]:
-        """The most probable parameters, coarse, and the logarithm of their density up to a constant."""
+    @functools.cached_property
+    def of_first_rows(self) -> _Problem:
+        """That of fewer rows, if these are many: to decide by, and to start from."""
+        if len(self.x) <= _START_ROWS:
+            return self
+        first = slice(_START_ROWS)
+        return _Problem(Rows(self.x[first], self.y[first], self.weight[first]), self.linear[first, 1:], self.n_cosines)
+
+    def maximise(self, start: Array) -> Array:
+        """The most probable parameters."""
         d = self.n_features
         bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
-        found = _minimise(self.objective, start, bounds[: len(start)])
-        return GRID * np.round(found.x / GRID), -float(found.fun)
+        return _minimise(self.objective, start, bounds[: len(start)]).x
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
         """Negative log-density of the parameters given the rows, and its gradient."""
@@ -177,7 +191,8 @@ class _Problem:
         scaled = self.x / np.exp(parameters[:d])
         kernel, slope = matern52_and_slope(scaled, scaled)
         variances = np.r_[PRIOR_CONSTANT**2, self.effect_variances(parameters)]
-        kernel += (self.linear * variances) @ self.linear.T
+        # Only one triangle is looked at, the lower one of the transposed array.
+        blas.dsyrk(1.0, self.linear * np.sqrt(variances), beta=1.0, c=kernel.T, lower=True, overwrite_c=True)
         kernel[np.diag_indices_from(kernel)] += math.exp(2 * parameters[d]) / self.weight
         return cholesky(kernel.T, lower=True, overwrite_a=True, check_finite=False), slope, variances
 
@@ -254,7 +269,7 @@ def _times_outer(a: Array, alpha: Array, columns: Array) -> Array:
 
 def _times_symmetric(lower: Array, columns: Array) -> Array:
     """A symmetric matrix, of which there is the lower triangle, times columns, (n, n) and (n, k) -> (n, k)."""
-    return lower @ columns + lower.T @ columns - lower.diagonal()[:, None] * columns
+    return blas.dsymm(1.0, lower, columns, lower=True)
 
 
 def _minimise(objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list) -> OptimizeResult:

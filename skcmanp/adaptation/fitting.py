@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from skcmanp.adaptation.base import Array, Part
-from skcmanp.adaptation.evidence import Evidence, maximise_evidence
+from skcmanp.adaptation.evidence import EVIDENCE_ROWS, Evidence, maximise_evidence
 from skcmanp.adaptation.inducing import InducingPoints, choose_points
 from skcmanp.adaptation.main_effects import MainEffects, n_cosines
 from skcmanp.adaptation.missed import FOLDS, Features, best_scale, missed_scale
@@ -32,90 +32,110 @@ class Fitted(NamedTuple):
     parts: tuple[Part, ...]
     noise: NoiseProfile | None
     ratio: Array  # (1,)
-    signal: Array  # (t,)
     missed: Array  # (t,)
     squares: Array  # of the errors of rows that are left out, (n,)
-    make: Callable[[Array], Features]  # features as they would be if so many rows, in length-scales, were all
     change: Callable[[Array, Array], float]  # variance of a function's difference between rows
 
-    def tested(self, kept: Rows, left_out: Rows) -> tuple[Fitted, float]:
-        """With what is missed as rows say that are left out, and the log-likelihood of one of them, in nats.
 
-        Rows are standardised.
-        """
+class Test(NamedTuple):
+    """What rows say that a memory has not read."""
+
+    missed: Array  # (t,)
+    score: float  # log-likelihood of a row, in nats
+    square: float  # mean square of the errors
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A conjugate memory before its inducing points move: enough to tell which features of rows are better."""
+
+    rows: Rows  # standardised
+    evidence: Evidence
+    alone: tuple[Part, ...]  # beside the process of all features
+    points: Array  # rows to start from, in length-scales, (p, d)
+    places: int  # for features of that process
+
+    @property
+    def lengthscale(self) -> Array:
+        """Of every feature, (d,)."""
+        return self.evidence.lengthscale
+
+    def make(self, x: Array) -> Features:
+        """Features as they would be if so many rows, in length-scales, were all."""
+        return _features(self._parts(choose_points(x, len(self.points), x * self.lengthscale)))
+
+    def tested(self, kept: Rows, left_out: Rows, noise: NoiseProfile | None = None) -> Test:
+        """By standardised rows that are left out, when the others have been read."""
         kept, left_out = (rows._replace(x=rows.x / self.lengthscale) for rows in (kept, left_out))
-        noise = _relative_noise(self.noise, left_out.x)
-        missed, score = best_scale(kept, left_out, self.make(kept.x), noise, float(self.ratio[0]), self.signal)
-        return self._replace(missed=missed), score
+        relative = _relative_noise(noise, left_out.x)
+        evidence = self.evidence
+        return Test(*best_scale(kept, left_out, self.make(kept.x), relative, evidence.ratio, evidence.signal))
+
+    def noise(self) -> NoiseProfile | None:
+        """As few rows have it, before points move."""
+        return self._sparse_process(self.rows.take(slice(EVIDENCE_ROWS)), moves=False)[1]
+
+    def finished(self) -> Fitted:
+        """With points that have moved, noise that varies, and what is missed."""
+        evidence, rows = self.evidence, self.rows._replace(x=self.rows.x / self.lengthscale)
+        points, noise = self._sparse_process(self.rows)
+        relative, fold = _relative_noise(noise, rows.x), split_rows(self.rows, FOLDS)
+        missed, squares = missed_scale(rows, fold, self.make, relative, evidence.ratio, evidence.signal)
+        ratio = np.array([evidence.ratio])
+        return Fitted(self.lengthscale, self._parts(points), noise, ratio, missed, squares, self._change)
+
+    def _sparse_process(self, rows: Rows, moves: bool = True) -> tuple[Array, NoiseProfile | None]:
+        rows = rows._replace(x=rows.x / self.lengthscale)
+        linear = np.hstack([part.of_rows(rows.x) for part in self.alone])
+        return fit_sparse_process(rows, self.points, linear, self.evidence, moves)
+
+    def _parts(self, points: Array) -> tuple[Part, ...]:
+        """With inducing points at these places, which share the process of all features out with random waves."""
+        # Where every row was worth an inducing point, further ones will be elsewhere; where few were, these say all.
+        n, places = len(self.points), self.places
+        unseen = max((1 - n / places) * n / len(self.rows.x), 1 - MAX_SHARE) if places else 1.0
+        waves = RandomWaves.draw(points.shape[1], (places - len(points)) // 2, np.array([self._variance * unseen]))
+        return *self.alone, InducingPoints(points, np.array([self._variance * (1 - unseen)])), waves
+
+    @property
+    def _variance(self) -> float:
+        """Of the process of all features: what is not the main effects'."""
+        return 1 - float(np.square(self.evidence.effects).sum())
+
+    def _change(self, x: Array, other: Array) -> float:
+        """Variance of a function's difference between rows."""
+        lines = sum(np.square(part.of_rows(x) - part.of_rows(other)).sum(1) for part in self.alone)
+        distance = np.sqrt(np.square(x - other).sum(1))
+        unit = float(np.mean(np.square(self.evidence.signal)))
+        return unit * float(np.mean(lines + 2 * self._variance * (1 - matern52_of(distance))))
+
+
+def draft_memory(rows: Rows, memory_features: int, evidence: Evidence | None = None) -> Draft:
+    """How features matter to a memory of so many features, by different rows, standardised, or as `evidence` has it."""
+    d = rows.x.shape[1]
+    places = max(memory_features - d - 1, 0)  # for all but the trend
+    effects = MainEffects.fit(rows.x, rows.weight, n_cosines(d, places))
+    evidence = maximise_evidence(rows, effects) if evidence is None else evidence
+    trend = Trend(evidence.slope * evidence.lengthscale)
+    effects = effects.rescaled(evidence.effects, evidence.lengthscale)
+    places -= effects.n_features
+    points = choose_points(rows.x / evidence.lengthscale, int(MAX_SHARE * places), rows.x)
+    return Draft(rows, evidence, (trend, effects) if effects.n_features else (trend,), points, places)
 
 
 def fit_memory(rows: Rows, memory_features: int) -> Fitted:
     """Fit parts for so many features to different rows, standardised."""
-    d = rows.x.shape[1]
-    places = max(memory_features - d - 1, 0)  # for all but the trend
-    effects = MainEffects.fit(rows.x, rows.weight, n_cosines(d, places))
-    evidence = maximise_evidence(rows, effects)
-    standard, rows = rows, rows._replace(x=rows.x / evidence.lengthscale)
-    trend = Trend(evidence.slope * evidence.lengthscale)
-    effects = effects.rescaled(evidence.effects, evidence.lengthscale)
-    alone = (trend, effects) if effects.n_features else (trend,)
-    if not memory_features:  # a network without a memory, or one that learned its features
-        one, nothing = np.ones(1), _features(())
-        ratio = np.array([evidence.ratio])
-        return Fitted(
-            evidence.lengthscale, (), None, ratio, one, one, np.zeros(len(rows.x)), lambda x: nothing, lambda a, b: 0.0
-        )
-    places -= effects.n_features
-
-    points = choose_points(rows.x, int(MAX_SHARE * places), standard.x)
-    points, noise = fit_sparse_process(rows, points, np.hstack([part.of_rows(rows.x) for part in alone]), evidence)
-    process = _Process(evidence, len(points), len(rows.x), places)
-
-    def make(x: Array) -> Features:
-        return _features((*alone, *process.parts(choose_points(x, len(points), x * evidence.lengthscale))))
-
-    relative = _relative_noise(noise, rows.x)
-    missed, squares = missed_scale(rows, split_rows(standard, FOLDS), make, relative, evidence.ratio, evidence.signal)
-
-    unit = float(np.mean(np.square(evidence.signal)))
-
-    def change(x: Array, other: Array) -> float:
-        lines = sum(np.square(part.of_rows(x) - part.of_rows(other)).sum(1) for part in alone)
-        distance = np.sqrt(np.square(x - other).sum(1))
-        return unit * float(np.mean(lines + 2 * process.variance * (1 - matern52_of(distance))))
-
+    if memory_features:
+        return draft_memory(rows, memory_features).finished()
+    # A network without a memory, or one that learned its features.
+    evidence, one = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0)), np.ones(1)
     ratio = np.array([evidence.ratio])
-    parts = (*alone, *process.parts(points))
-    return Fitted(evidence.lengthscale, parts, noise, ratio, evidence.signal, missed, squares, make, change)
+    return Fitted(evidence.lengthscale, (), None, ratio, one, np.zeros(len(rows.x)), lambda x, other: 0.0)
 
 
 def _relative_noise(noise: NoiseProfile | None, x: Array) -> Array:
     """Variance of the noise at rows, relative to its mean, (n,)."""
     return np.ones(len(x)) if noise is None else np.exp(2 * noise.log_std(x))
-
-
-@dataclass(frozen=True)
-class _Process:
-    """How inducing points and random waves share the process of all features out."""
-
-    evidence: Evidence
-    n_points: int
-    n_rows: int
-    places: int
-
-    @property
-    def variance(self) -> float:
-        """What is not the main effects'."""
-        return 1 - float(np.square(self.evidence.effects).sum())
-
-    def parts(self, points: Array) -> tuple[Part, Part]:
-        """With inducing points at these places."""
-        # Where every row was worth an inducing point, further ones will be elsewhere; where few were, these say all.
-        unseen = (1 - self.n_points / self.places) * self.n_points / self.n_rows if self.places else 1.0
-        unseen = max(unseen, 1 - MAX_SHARE)
-        of_waves = np.array([self.variance * unseen])
-        waves = RandomWaves.draw(points.shape[1], (self.places - self.n_points) // 2, of_waves)
-        return InducingPoints(points, np.array([self.variance * (1 - unseen)])), waves
 
 
 def _features(parts: tuple[Part, ...]) -> Features:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy.linalg import solve_triangular
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Part, Values
@@ -24,6 +25,9 @@ from skcmanp.products import times_lower
 MIN_RESIDUAL = 1e-5
 
 _JITTER = 1e-8
+
+# Rows that are drawn at once.
+_DRAWN = 32
 
 # Rows whose kernels are computed at once: those of more leave the cache between one operation and the next.
 _BLOCK_ROWS = 256
@@ -80,10 +84,11 @@ def choose_points(x: Array, n_points: int, standard: Array | None = None) -> Arr
     """Rows that represent all, by randomly pivoted Cholesky factorisation.
 
     Every next row is drawn in proportion to the variance that the process has
-    there, given its values at those before. Chen, Epperly, Tropp and Webber,
-    "Randomly pivoted Cholesky" (2023), algorithm 2.1. The random numbers belong
-    to places, not to rows in an order, so that rows that change by rounding are
-    drawn again.
+    there, given its values at those before. Some are drawn at once, and those
+    rejected that the ones before make too likely: Epperly, Tropp and Webber,
+    "Embrace rejection: kernel matrix approximation by accelerated randomly
+    pivoted Cholesky" (2024). The random numbers belong to places, not to rows in
+    an order, so that rows that change by rounding are drawn again.
 
     Parameters
     ----------
@@ -109,18 +114,33 @@ def choose_points(x: Array, n_points: int, standard: Array | None = None) -> Arr
     9
     """
     place = places(x if standard is None else standard)
-    residual = np.ones(len(x))
-    factor = np.zeros((n_points, len(x)))
+    residual, factor = np.ones(len(x)), np.zeros((n_points, len(x)))
     chosen: list[int] = []
-    for k in range(n_points):
-        # The largest of residual / exponential is a draw in proportion to the residuals.
-        i = int((residual / -np.log(place_uniform(place, k))).argmax())
-        if residual[i] == 0:
+    for draw in range(0, 2**62, _DRAWN):
+        if len(chosen) == n_points or not residual.any():
             break
-        row = matern52(x[i : i + 1], x)[0] - factor[:k, i] @ factor[:k]
-        factor[k] = row / np.sqrt(residual[i])
-        residual -= np.square(factor[k])
-        residual[i] = 0.0
+        draws = np.arange(draw, draw + _DRAWN)
+        # The largest of residual / exponential is a draw in proportion to the residuals.
+        drawn = (residual / -np.log(place_uniform(place, draws[:, None]))).argmax(1)
+        known = factor[: len(chosen)]
+        within = matern52(x[drawn], x[drawn]) - known[:, drawn].T @ known[:, drawn]
+        kept = _accepted(within, residual[drawn] * place_uniform(place[drawn], draws + 2**62))
+        kept = kept[: n_points - len(chosen)]
+        rows, root = drawn[kept], np.linalg.cholesky(within[np.ix_(kept, kept)])
+        new = solve_triangular(root, matern52(x[rows], x) - known[:, rows].T @ known, lower=True, overwrite_b=True)
+        factor[len(chosen) : len(chosen) + len(rows)] = new
+        residual -= np.square(new).sum(0)
+        residual[rows] = 0.0
         residual[residual <= MIN_RESIDUAL] = 0.0
-        chosen.append(i)
+        chosen += rows.tolist()
     return x[chosen]
+
+
+def _accepted(covariance: Array, least: Array) -> list[int]:
+    """Which of some rows keep more than the `least` variance given those accepted before, in their order."""
+    covariance, kept = covariance.copy(), []
+    for i, limit in enumerate(least):
+        if covariance[i, i] > max(limit, MIN_RESIDUAL):
+            covariance -= np.outer(covariance[i], covariance[i] / covariance[i, i])
+            kept.append(i)
+    return kept

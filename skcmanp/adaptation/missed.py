@@ -79,11 +79,15 @@ def missed_scale(
 
 def best_scale(
     kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float, signal: Array
-) -> tuple[Array, float]:
-    """The scale that makes some rows that were left out most likely, (t,), and the log-likelihood of one, in nats."""
-    tried, _ = likelihood(kept, left_out, features, noise, ratio, signal)
+) -> tuple[Array, float, float]:
+    """The scale that makes some rows that were left out most likely, (t,), and what they are then.
+
+    That is the log-likelihood of one, in nats, and the mean square of the errors.
+    """
+    tried, error = likelihood(kept, left_out, features, noise, ratio, signal)
     best = (tried - _PENALTY[:, None]).argmax(0)
-    return signal * np.exp(_GRID[best]), float(tried[best, np.arange(len(signal))].sum() / len(left_out.x))
+    score = tried[best, np.arange(len(signal))].sum() / len(left_out.x)
+    return signal * np.exp(_GRID[best]), float(score), float(np.mean(np.square(error)))
 
 
 def likelihood(

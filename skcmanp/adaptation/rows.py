@@ -95,9 +95,10 @@ def places(values: Array) -> NDArray[np.uint64]:
     return np.floor(_PLACES * project(_compressed(values))).astype(np.int64).astype(np.uint64)
 
 
-def place_uniform(place: NDArray[np.uint64], draw: int) -> Array:
-    """Pseudorandom numbers between 0 and 1 of places, (n,), by the finaliser of MurmurHash3."""
-    key = place * np.uint64(0x9E3779B97F4A7C15) + np.uint64((draw + 1) * 0xD1B54A32D192ED03 % 2**64)
+def place_uniform(place: NDArray[np.uint64], draw: int | NDArray[np.integer]) -> Array:
+    """Pseudorandom numbers between 0 and 1 of places and draws, of one shape, by the finaliser of MurmurHash3."""
+    numbers = np.array(draw, dtype=np.uint64, ndmin=1) + np.uint64(1)
+    key = place * np.uint64(0x9E3779B97F4A7C15) + numbers * np.uint64(0xD1B54A32D192ED03)
     for shift, multiplier in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
         key ^= key >> np.uint64(shift)
         key *= np.uint64(multiplier)

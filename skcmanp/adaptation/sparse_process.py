@@ -7,12 +7,14 @@ everywhere, not only on average. Both are found by evidence, and then frozen.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import blas, cholesky, solve_triangular
+from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 
 from skcmanp.adaptation.base import Array
@@ -22,7 +24,9 @@ from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
 from skcmanp.kernels import matern52_and_slope
 
-_ITERATIONS = 15
+# Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
+_NOISE_ITERATIONS = 15
+_ITERATIONS = 5
 
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
@@ -125,28 +129,32 @@ def _maximise(
     moves: bool,
 ) -> tuple[float, Array, Array]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points."""
-    n_weights = profile.shape[1]
-    fixed = None if moves else project(points)
+    n_weights, fixed = profile.shape[1], project(points)
 
-    def unpack(parameters: Array) -> tuple[float, Array, Array]:
-        level, coefficients, moved = np.split(parameters, [1, 1 + n_weights])
-        return float(level[0]), coefficients, moved.reshape(points.shape) if moves else points
-
-    def objective(parameters: Array) -> tuple[float, Array]:
-        level, coefficients, moved = unpack(parameters)
-        projection = fixed or project(moved)
+    def of_noise(parameters: Array, projection: _Projection) -> tuple[float, Array, _Fit]:
+        level, coefficients = parameters[0], parameters[1:]
         fit = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
         by_scale = 2 * fit.by_log_noise()
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
-        by_points = fit.by_points(projection, moved, x).ravel() if moves else np.zeros(0)
-        gradient = np.r_[by_scale.sum() - (level - start), profile.T @ by_scale - coefficients, by_points]
-        return float(penalty) - fit.value, -gradient
+        gradient = np.r_[by_scale.sum() - (level - start), profile.T @ by_scale - coefficients]
+        return float(penalty) - fit.value, -gradient, fit
 
-    moving = points.ravel() if moves else np.zeros(0)
-    bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * len(moving)]
-    begin = np.r_[start, np.zeros(n_weights), moving]
-    options = {"maxiter": _ITERATIONS}
-    return unpack(minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
+    def of_all(parameters: Array) -> tuple[float, Array]:
+        moved = parameters[1 + n_weights :].reshape(points.shape)
+        projection = project(moved)
+        value, gradient, fit = of_noise(parameters[: 1 + n_weights], projection)
+        return value, np.r_[gradient, -fit.by_points(projection, moved, x).ravel()]
+
+    def minimum(objective: Callable[[Array], tuple[float, Array]], begin: Array, iterations: int) -> Array:
+        bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * (len(begin) - 1 - n_weights)]
+        options = {"maxiter": iterations}
+        return minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+
+    best = minimum(lambda noise: of_noise(noise, fixed)[:2], np.r_[start, np.zeros(n_weights)], _NOISE_ITERATIONS)
+    if moves:
+        best = minimum(of_all, np.r_[best, points.ravel()], _ITERATIONS)
+        points = best[1 + n_weights :].reshape(points.shape)
+    return float(best[0]), best[1 : 1 + n_weights], points
 
 
 def _gain(
@@ -198,21 +206,32 @@ def _solve_lower(lower: Array, b: Array, transposed: bool = False) -> Array:
     return solve_triangular(lower, b, trans=int(transposed), lower=True, check_finite=False)
 
 
-class _Fit(NamedTuple):
+@dataclass(frozen=True)
+class _Fit:
     """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `evidence`.
 
-    V has the rows of both v and the linear features.
+    V has the rows of both v and the linear features. Its value costs far less
+    than derivatives do, whose parts are found when they are asked for.
     """
 
     value: float  # log-evidence, up to a constant
     noise: Array  # relative to the signal's variance, (n,)
     missed: Array  # (n,)
     d: Array  # diagonal of D, (n,)
+    v: Array  # V, (p + e, n)
     factor: Array  # of 1 + V D^-1 V^T, (p + e, p + e)
-    c: Array  # factor^-1 V, (p + e, n)
-    inverse_diagonal: Array  # of (V^T V + D)^-1, (n,)
     beta: Array  # (V^T V + D)^-1 y, (n, t)
     precision: float  # expected, of the signal
+
+    @functools.cached_property
+    def c(self) -> Array:
+        """factor^-1 V, (p + e, n)."""
+        return _solve_lower(self.factor, self.v)
+
+    @functools.cached_property
+    def inverse_diagonal(self) -> Array:
+        """Of (V^T V + D)^-1, (n,)."""
+        return 1 / self.d - np.einsum("ij,ij->j", self.c, self.c) / np.square(self.d)
 
     def freedom(self) -> Array:
         """Of every row, what its residual tells of the noise, from 0 to 1, (n,)."""
@@ -250,11 +269,9 @@ def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
     information = blas.dsyrk(1.0, v / np.sqrt(d), lower=True)
     information[np.diag_indices_from(information)] += 1
     factor = cholesky(information, lower=True, overwrite_a=True, check_finite=False)
-    c = _solve_lower(factor, v)
-    scaled, relative = y / d[:, None], c / d
-    beta = scaled - relative.T @ (c @ scaled)
+    beta = (y - v.T @ cho_solve((factor, True), v @ (y / d[:, None]), check_finite=False)) / d[:, None]
     shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * float((y * beta).sum())
     log_determinant = np.log(d).sum() + 2 * np.log(factor.diagonal()).sum()
     lost = (1 - _POWER) / _POWER * np.log1p(_POWER * missed / noise).sum()
     value = -shape * math.log(rate) - 0.5 * y.shape[1] * (log_determinant + lost)
-    return _Fit(value, noise, missed, d, factor, c, 1 / d - np.square(relative).sum(0), beta, shape / rate)
+    return _Fit(value, noise, missed, d, v, factor, beta, shape / rate)

@@ -13,10 +13,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.special import ndtri
+from sklearn.ensemble import ExtraTreesRegressor
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.rows import Rows, fold_of
-from skcmanp.adaptation.trees import boosted
 
 # How many times the slope at one end of the range is that at the other.
 _STRETCHES = np.geomspace(3.0, 3e4, 9)
@@ -109,7 +109,7 @@ def _choose(rows: Rows, y: Array) -> tuple[float, float, float]:
     candidates = [identity, *((sign * (stretch - 1) / span, origin, stretch) for stretch in stretches)]
     warps = [Warp(*map(np.array, candidate)) for candidate in candidates]
     # What trees predict of targets as they are, and of the most bent ones, tells of all in between.
-    told = np.column_stack([np.ones(len(y)), *(_predicted(rows, warp(y)) for warp in (warps[0], warps[5]))])
+    told = np.column_stack([np.ones(len(y)), _predicted(rows, np.column_stack([warps[0](y), warps[5](y)]))])
     cells = _cells(y)
     likelihood = np.array([_log_likelihood(warp, cells, share, told) for warp in warps]) * len(y)
     best = int(np.argmax(likelihood))
@@ -121,15 +121,15 @@ def _choose(rows: Rows, y: Array) -> tuple[float, float, float]:
 
 
 def _predicted(rows: Rows, y: Array) -> Array:
-    """Predictions of every row by trees that were fitted to others, (n,)."""
-    half = fold_of(rows.x, rows.y) % 2
+    """Rough predictions of targets (n, t) of every row, by trees that were fitted to others."""
+    half, predicted = fold_of(rows.x, rows.y) % 2, np.zeros(y.shape)
     if half.min() == half.max():  # rows are all but the same
-        return np.zeros(len(y))
-    predicted = np.empty(len(y))
+        return predicted
+    scaled = y / y.std(axis=0)
     for k in (0, 1):
-        others = rows.x[half != k], y[half != k], rows.weight[half != k]
-        model = boosted(*others, max_iter=50, max_depth=None, min_samples_leaf=10)
-        predicted[half == k] = model.predict(rows.x[half == k])
+        trees = ExtraTreesRegressor(n_estimators=10, min_samples_leaf=5, random_state=0)
+        trees.fit(rows.x[half != k], scaled[half != k], rows.weight[half != k])
+        predicted[half == k] = trees.predict(rows.x[half == k])
     return predicted
 
 
