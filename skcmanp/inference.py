@@ -16,6 +16,7 @@ from skcmanp.nn.conjugate import Sums
 from skcmanp.nn.covariances import Covariances
 from skcmanp.nn.model import CMANP
 from skcmanp.nn.steps import Memory
+from skcmanp.replay import Replayed
 from skcmanp.state.context import ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
@@ -67,6 +68,9 @@ class Network:
             self._model.memory.double()  # its sums must be exact enough to be solved, and to be subtracted
         with torch.inference_mode():
             self._projection = self._model.row_projection()
+        # On few latents, or one row, calling modules takes longer than what they do.
+        for name, n_rows in (("latents", None), ("decode", 1), ("read_rows", 1)):
+            setattr(self._model, name, Replayed(getattr(self._model, name), n_rows))
         # Latents belong to a state, which is immutable: they live as long as it
         # does, and the estimator that holds it is not touched by predicting.
         self._memories: weakref.WeakKeyDictionary[ContextState, Memory] = weakref.WeakKeyDictionary()

@@ -57,9 +57,7 @@ def test_rows_are_drawn_in_proportion_to_the_variance_that_is_left():
             follow([*chosen, i], probability * left[i] / left.sum())
 
     follow([], 1.0)
-    for standard in np.random.default_rng(0).normal(
-        size=(n_draws, len(x), 5)
-    ):  # other random numbers
+    for standard in np.random.default_rng(0).normal(size=(n_draws, len(x), 5)):  # other random numbers
         point = choose_points(x, n_points, standard)[-1]
         last[1, np.argmin(np.abs(x - point))] += 1 / n_draws
     assert np.abs(last[0] - last[1]).max() < 4 * 0.5 / n_draws**0.5

@@ -14,7 +14,7 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"fields", "files", "images", "progress", "seal", "wrappers", "frames", "kernels", "products", "threads"},
+    {"fields", "files", "images", "progress", "seal", "wrappers", "frames", "kernels", "products", "replay", "threads"},
     {"validation"},
     {"state.softmax", "state.sums", "nn.config", "adaptation.base"},
     {"state.summary"},

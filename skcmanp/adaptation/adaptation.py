@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
 from skcmanp.adaptation.warp import choose_warp
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.frames import Kind
+from skcmanp.replay import Replayed
 
 # Signal-to-noise ratio where nothing is known of it: any will do.
 UNKNOWN_RATIO = 1e3
@@ -82,11 +84,18 @@ class Basis:
         one = torch.ones(1, dtype=torch.float64, device=device)
         return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features, n_columns)
 
-    def features(self, x: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    def features(self, x: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
 
         Columns that are to stand `beside` them, (B, N, any), follow.
         """
+        return self._features(x, *beside)
+
+    @functools.cached_property
+    def _features(self) -> Replayed:
+        return Replayed(self._made, n_rows=1)
+
+    def _made(self, x: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor]:
         x, unknown = self.columns(x), x[..., self.n_columns :].double().sum(-1)
         made, missed = zip(*(part(x) for part in self.parts), strict=True)
         batch = torch.broadcast_shapes(*(part.shape[:-2] for part in made))

@@ -18,7 +18,7 @@ from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 
 from skcmanp.adaptation.base import Array
-from skcmanp.adaptation.evidence import MIN_GAIN, Evidence
+from skcmanp.adaptation.evidence import EVIDENCE_ROWS, MIN_GAIN, Evidence
 from skcmanp.adaptation.noise import NOISE_COSINES, NOISE_POINTS, NoiseProfile
 from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
@@ -26,7 +26,7 @@ from skcmanp.kernels import matern52_and_slope
 
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
-_ITERATIONS = 5
+_ITERATIONS = 4
 
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
@@ -129,14 +129,14 @@ def _maximise(
     moves: bool,
 ) -> tuple[float, Array, Array]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points."""
-    n_weights, fixed = profile.shape[1], project(points)
+    n_weights = profile.shape[1]
 
-    def of_noise(parameters: Array, projection: _Projection) -> tuple[float, Array, _Fit]:
-        level, coefficients = parameters[0], parameters[1:]
-        fit = _solve(projection, y, np.exp(2 * (level + profile @ coefficients)) / weight)
+    def of_noise(parameters: Array, projection: _Projection, rows: slice = slice(None)) -> tuple[float, Array, _Fit]:
+        level, coefficients, waves = parameters[0], parameters[1:], profile[rows]
+        fit = _solve(projection, y[rows], np.exp(2 * (level + waves @ coefficients)) / weight[rows])
         by_scale = 2 * fit.by_log_noise()
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
-        gradient = np.r_[by_scale.sum() - (level - start), profile.T @ by_scale - coefficients]
+        gradient = np.r_[by_scale.sum() - (level - start), waves.T @ by_scale - coefficients]
         return float(penalty) - fit.value, -gradient, fit
 
     def of_all(parameters: Array) -> tuple[float, Array]:
@@ -150,7 +150,9 @@ def _maximise(
         options = {"maxiter": iterations}
         return minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
 
-    best = minimum(lambda noise: of_noise(noise, fixed)[:2], np.r_[start, np.zeros(n_weights)], _NOISE_ITERATIONS)
+    few = slice(EVIDENCE_ROWS if moves else None)  # enough to start from
+    fixed = project(points).of(few)
+    best = minimum(lambda noise: of_noise(noise, fixed, few)[:2], np.r_[start, np.zeros(n_weights)], _NOISE_ITERATIONS)
     if moves:
         best = minimum(of_all, np.r_[best, points.ravel()], _ITERATIONS)
         points = best[1 + n_weights :].reshape(points.shape)
@@ -188,6 +190,10 @@ class _Projection(NamedTuple):
     slope_within: Array  # the same of the points' covariance, (p, p)
     linear: Array  # features with weights of their own, (e, n)
     local: float  # share of the variance that is the points'
+
+    def of(self, rows: slice) -> _Projection:
+        """At some of the rows."""
+        return self._replace(v=self.v[:, rows], missed=self.missed[rows], linear=self.linear[:, rows])
 
 
 def _project(points: Array, x: Array, linear: Array | None = None, local: float = 1.0) -> _Projection:

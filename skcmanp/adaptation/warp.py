@@ -127,7 +127,7 @@ def _predicted(rows: Rows, y: Array) -> Array:
         return predicted
     scaled = y / y.std(axis=0)
     for k in (0, 1):
-        trees = ExtraTreesRegressor(n_estimators=10, min_samples_leaf=5, random_state=0)
+        trees = ExtraTreesRegressor(n_estimators=10, min_samples_leaf=3, random_state=0)
         trees.fit(rows.x[half != k], scaled[half != k], rows.weight[half != k])
         predicted[half == k] = trees.predict(rows.x[half == k])
     return predicted

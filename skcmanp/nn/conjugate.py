@@ -7,8 +7,10 @@ plain sums over rows, so they are as additive as the attention's.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -41,14 +43,35 @@ class Sums(NamedTuple):
     d: Tensor  # sum w psi y^2, (B, F, dy)
 
 
-class Posterior(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Posterior:
     """The K regressions given a context, and how likely each is."""
 
-    coefficients: Tensor  # posterior mean of the weights, (B, K, F, dy)
-    squares: Tensor  # the same of a regression on y^2, mean of all K, (B, F, dy)
+    white: Tensor  # posterior means of the weights, and then of those of a regression on y^2, in the basis of the
+    # covariances' root, (B, K, F, 2 dy)
     covariances: Covariances  # of the weights, relative to the noise
     noise: Tensor  # expected noise variance, (B, K, dy)
     probability: Tensor  # of each regression, (B, K, dy)
+
+    @property
+    def coefficients(self) -> Tensor:
+        """Posterior means of the weights, (B, K, F, dy)."""
+        return self.covariances.combinations(self.white).chunk(2, dim=-1)[0]
+
+    @functools.cached_property
+    def of_features(self) -> Tensor:
+        """What turns features into the means of all K, and into the squares, side by side, (B, F, (K + 1) dy)."""
+        return self._beside(self.covariances.combinations(self.white))
+
+    @functools.cached_property
+    def of_white(self) -> Tensor:
+        """The same for features in the basis of the root, if all regressions share it."""
+        return self._beside(self.white)
+
+    def _beside(self, weights: Tensor) -> Tensor:
+        means, squares = weights.chunk(2, dim=-1)
+        mean_squares = (self.probability.unsqueeze(2) * squares).sum(1)
+        return torch.cat([means.transpose(1, 2).flatten(2), mean_squares], dim=-1)
 
 
 class Parts(NamedTuple):
@@ -107,7 +130,7 @@ class ConjugateMemory(nn.Module):
         self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
         self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
 
-    def features(self, x: Tensor, basis: Basis | None, beside: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    def features(self, x: Tensor, basis: Basis | None, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """psi(x), and the variance that it misses of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
 
         Columns that are to stand `beside` the features follow them.
@@ -205,10 +228,7 @@ class ConjugateMemory(nn.Module):
             largest = (MAX_GROWTH * basis.ratio.double()).log().unsqueeze(-1)  # (B or 1, 1)
             largest = torch.maximum(largest, log_ratio.min())
             evidence = evidence.masked_fill((log_ratio > largest).unsqueeze(-1), -math.inf)
-        probability = evidence.softmax(1)
-        coefficients, squares = known.combinations(shrunk).chunk(2, dim=-1)  # (B, K, F, dy)
-        mean_squares = (probability.unsqueeze(2) * squares).sum(1)
-        return Posterior(coefficients, mean_squares, known, rate / (shape - 1), probability)
+        return Posterior(shrunk, known, rate / (shape - 1), evidence.softmax(1))
 
     def parts(self, x: Tensor, posterior: Posterior, basis: Basis | None, dtype: torch.dtype = torch.float64) -> Parts:
         """What each regression says of rows, (B or 1, M, dx).
@@ -222,11 +242,15 @@ class ConjugateMemory(nn.Module):
         if basis is not None:
             noise = basis.noise(x).unsqueeze(-1)
             missed = _of_targets(basis.scale, posterior).square() * missed
-        n_regressions, _, dim_y = posterior.coefficients.shape[1:]
-        weights = torch.cat([posterior.coefficients.transpose(1, 2).flatten(2), posterior.squares], dim=-1)
-        told = features @ weights  # (B, M, (K + 1) dy)
+        n_regressions, dim_y = posterior.noise.shape[1:]
+        root = posterior.covariances.root
+        if posterior.covariances.n_rows:  # then queries are few, and weights of the features themselves cost more
+            white = features.unsqueeze(1) @ root
+            told = white.squeeze(1) @ posterior.of_white
+        else:
+            white = features.to(dtype).unsqueeze(1) @ root.to(dtype)
+            told = features @ posterior.of_features  # (B, M, (K + 1) dy)
         means = told[..., :-dim_y].unflatten(-1, (n_regressions, dim_y)).transpose(1, 2)  # (B, K, M, dy)
-        white = features.to(dtype).unsqueeze(1) @ posterior.covariances.root.to(dtype)
         signal = posterior.covariances.variances(white).double()
         return Parts(means, white, signal, noise, missed, told[..., -dim_y:])
 

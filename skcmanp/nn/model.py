@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from skcmanp.adaptation import Basis
-from skcmanp.nn.attention import merge_heads, read_statistics, split_heads
+from skcmanp.nn.attention import KeyValue, Statistics, merge_heads, read_statistics, split_heads
 from skcmanp.nn.cmab import CMAB, Decoder
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.conjugate import ConjugateMemory, Parts, Sums
@@ -166,8 +166,7 @@ class CMANP(nn.Module):
         features = self.features(x).expand(len(y), -1, -1)  # (B, N, F)
         tokens = self.norm_row(self.embed_row(features, y))  # (B, N, D)
         kv = F.linear(tokens, projection.weight, projection.bias)  # (B, N, 2 * n_blocks * D)
-        n_heads = self.config.n_blocks * self.config.n_heads
-        k, v = split_heads(kv, 2 * n_heads).chunk(2, dim=1)  # (B, H, N, E) each, H over all blocks
+        k, v = split_heads(kv, 2 * self.config.n_blocks * self.config.n_heads).chunk(2, dim=1)  # (B, H, N, E) each
         return k, v
 
     def bound(self, values: Tensor) -> Tensor:
@@ -204,12 +203,11 @@ class CMANP(nn.Module):
             Logarithm of the row weights.
         """
         known = x if basis is None else basis.columns(x)  # (B or 1, N, d)
-        queries = projection.queries.expand(len(y), -1, -1, -1)
         softmax = []
         for start in range(0, x.shape[1], READ_ROWS):
             rows = slice(start, start + READ_ROWS)
-            k, v = self.rows_keys_values(known[:, rows], y[:, rows], projection)
-            softmax.append(read_statistics(queries, k, v, None if log_weight is None else log_weight[rows]))
+            of_rows = None if log_weight is None else log_weight[rows]
+            softmax.append(Statistics(*self.read_rows(known[:, rows], y[:, rows], of_rows, *projection)))
         if self.memory is None:
             return RowStatistics(softmax, None, None)
         blocks = self.memory.blocks(self.memory_x(x), y, basis, log_weight)
@@ -217,6 +215,13 @@ class CMANP(nn.Module):
             return RowStatistics(softmax, self.memory.add_up(blocks, y), None)
         few = list(blocks)
         return RowStatistics(softmax, self.memory.add_up(few, y), few[0][..., : self.config.memory_features])
+
+    def read_rows(
+        self, x: Tensor, y: Tensor, log_weight: Tensor | None, weight: Tensor, bias: Tensor, queries: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attention's statistics of a block of rows; the last arguments are a `RowProjection`."""
+        k, v = self.rows_keys_values(x, y, RowProjection(weight, bias, queries))
+        return read_statistics(queries.expand(len(y), -1, -1, -1), k, v, log_weight)
 
     def attend(self, x: Tensor, y: Tensor, projection: RowProjection) -> Tensor:
         """Attention output of all blocks over rows, with autograd, (B, H, L_B, E)."""
@@ -234,6 +239,16 @@ class CMANP(nn.Module):
             return 0.0
         count = count.clamp(max=self.config.max_count)
         return self.embed_count(torch.stack([count.log1p() / 4, (1 + count).rsqrt()], dim=-1)).unsqueeze(1)
+
+    def latents(self, attended: Tensor, count: Tensor) -> tuple[Tensor, ...]:
+        """Keys and values of every block's latents for its decoder, and coefficients of the readout, if any."""
+        per_block = attended.unflatten(1, (self.config.n_blocks, -1)).unbind(1)  # (B, heads, L_B, E) each
+        latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
+        found: list[Tensor] = []
+        for seen, block, decoder in zip(per_block, self.blocks, self.decoders, strict=True):
+            latents = block(merge_heads(seen), latents)  # (B, L_I, D)
+            found += decoder.cross.keys_values(latents)
+        return *found, *([] if self.readout is None else [self.readout(latents)])
 
     def latents_memory(
         self,
@@ -254,21 +269,10 @@ class CMANP(nn.Module):
         sums, basis, covariances : optional
             As `ConjugateMemory.posterior` takes them.
         """
-        per_block = attended.unflatten(1, (self.config.n_blocks, -1))  # (B, blocks, heads, L_B, E)
-        latents = (self.input_latents + self.count_embedding(count)).expand(len(attended), -1, -1)
-        keys_values = []
-        for i, (block, decoder) in enumerate(zip(self.blocks, self.decoders, strict=True)):
-            latents = block(merge_heads(per_block[:, i]), latents)  # (B, L_I, D)
-            keys_values.append(decoder.cross.keys_values(latents))
         posterior = None
         if self.memory is not None and sums is not None:
             posterior = self.memory.posterior(sums, count, basis, covariances)
-        return Memory(
-            keys_values,
-            coefficients=None if self.readout is None else self.readout(latents),
-            posterior=posterior,
-            basis=basis,
-        )
+        return Memory(self.latents(attended, count), posterior, basis)
 
     # ------------------------------------------------------------------ latents -> predictions
 
@@ -300,20 +304,27 @@ class CMANP(nn.Module):
         dtype: torch.dtype = torch.float64,
     ) -> Prediction:
         known = x if memory.basis is None else memory.basis.columns(x)  # (B or 1, M, d)
-        features = self.features(self.bound_x(known)).expand(len(count), -1, -1)  # (B, M, F)
-        inputs, start, parts = features, None, None
+        parts = None
         if hints is None and memory.posterior is not None:
             hints, parts = self.remembered(x, memory, dtype)
+        mean, std, h = self.decode(known, count, hints, *memory.latents)
+        return Prediction(Normal(mean, std, validate_args=False), h, parts)
+
+    def decode(self, x: Tensor, count: Tensor, hints: Tensor | None, *latents: Tensor) -> tuple[Tensor, ...]:
+        """Means, standard deviations (B, M, dy) and encodings (B, M, D) of rows, given hints and what `latents` are."""
+        features = self.features(self.bound_x(x)).expand(len(count), -1, -1)  # (B, M, F)
+        inputs, start = features, None
         if hints is not None:
             mean, log_std, others = hints.tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
             start = Normal(mean, log_std.exp(), validate_args=False)  # in the dtype of what is said
             hints = torch.cat([self.bound(mean), log_std, others], dim=-1)
             inputs = torch.cat([features, hints.clamp(-LARGEST_HINT, LARGEST_HINT).to(features.dtype)], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
-        for decoder, kv in zip(self.decoders, memory.keys_values, strict=True):
-            h = decoder(h, kv)
-        offset = None if memory.coefficients is None else features @ memory.coefficients
-        return Prediction(self.head(h, offset, start), h, parts)
+        for i, decoder in enumerate(self.decoders):
+            h = decoder(h, KeyValue(*latents[2 * i : 2 * i + 2]))
+        offset = None if self.readout is None else features @ latents[-1]
+        found = self.head(h, offset, start)
+        return found.mean, found.stddev, h
 
     def joint(
         self, x: Tensor, memory: Memory, count: Tensor, hints: Tensor | None = None, covariance: Tensor | None = None

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from skcmanp.adaptation import Basis
-from skcmanp.nn.attention import KeyValue, Statistics
+from skcmanp.nn.attention import Statistics
 from skcmanp.nn.conjugate import Parts, Posterior, Sums
 
 
@@ -31,8 +31,7 @@ class RowStatistics(NamedTuple):
 class Memory(NamedTuple):
     """All that queries need of a context."""
 
-    keys_values: list[KeyValue]  # of every block's latents, for its decoder
-    coefficients: Tensor | None  # of the linear readout, (B, F, dy)
+    latents: tuple[Tensor, ...]  # as decoders want them, see `CMANP.latents`
     posterior: Posterior | None  # of the conjugate memory
     basis: Basis | None  # of its features, if an adaptation makes them
 
