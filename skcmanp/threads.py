@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from threadpoolctl import ThreadpoolController
 
 # Rows up to which work is small.
@@ -29,7 +30,7 @@ def one_thread(applies: bool = True) -> Iterator[None]:
     OpenMP's number of threads is a setting of the calling thread alone, and is
     restored, so that neither the caller's settings nor other threads notice.
     """
-    if not applies:
+    if not applies or torch.get_num_threads() == 1:
         yield
         return
     with _openmp().limit(limits=1):

@@ -25,6 +25,9 @@ _SPREAD = 1.0
 _GRID = np.linspace(-4.0, 3.0, 57)
 _PENALTY = 0.5 * np.square(_GRID / _SPREAD)
 
+# Eigenvalues smaller than this, relative to the largest, are rounding errors.
+_NEGLIGIBLE = 1e-10
+
 Features = Callable[[Array], tuple[Array, Array]]  # rows -> features (n, f) and the variance that they miss (n,)
 
 
@@ -127,9 +130,13 @@ def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tup
 
 
 def _eigen(rows: Array) -> tuple[Array, Array]:
-    """Eigenvalues and vectors of the rows' second moments, (n, f) -> (r,), (f, r), r the smaller of n and f."""
-    if len(rows) < rows.shape[1]:
-        _, singular, transposed = np.linalg.svd(rows, full_matrices=False)
-        return np.square(singular), transposed.T
-    eigenvalues, vectors = np.linalg.eigh(rows.T @ rows)
-    return np.maximum(eigenvalues, 0.0), vectors
+    """Eigenvalues and vectors of the rows' second moments, (n, f) -> (r,), (f, r), r at most the smaller of n and f.
+
+    Of fewer rows than features, those that are next to nothing are left out.
+    """
+    if len(rows) >= rows.shape[1]:
+        eigenvalues, vectors = np.linalg.eigh(rows.T @ rows)
+        return np.maximum(eigenvalues, 0.0), vectors
+    eigenvalues, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = eigenvalues > _NEGLIGIBLE * eigenvalues[-1:]
+    return eigenvalues[kept], rows.T @ (vectors[:, kept] / np.sqrt(eigenvalues[kept]))
