@@ -110,6 +110,10 @@ def main() -> None:
                 fitted = clone(model).fit(X[train], y[train])
                 mean, std = predictive(fitted, X[train], y[train], X[test])
                 likelihood, rmse, coverage = score(mean, std, y[test])
+                if isinstance(fitted, CMANPRegressor):  # whose targets may be bent
+                    likelihood = fitted.log_prob(X[test], y[test]).mean()
+                    low, high = fitted.predict(X[test], interval=0.9).T
+                    coverage = np.mean((low <= y[test]) & (y[test] <= high))
                 scores.append((r2_score(y[test], mean), rmse, -likelihood, coverage))
             seconds = (time.perf_counter() - start) / len(splits)
             r2, rmse, nll, coverage = np.mean(scores, axis=0)
