@@ -15,8 +15,10 @@ from skcmanp.frames import Kind
 Array = NDArray[np.float64]
 
 # Categories are hashed, so that those that come later need nothing to be fixed anew: to one of so many indicators of a
-# regression (Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009), or codes of trees.
-_INDICATORS, _CODES = 16, 64
+# regression (Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009), fewer of each column
+# if there are many, or codes of trees.
+_FEWEST, _MOST, _INDICATORS = 8, 64, 128
+_CODES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,9 @@ class StreamColumns:
         """Numbers, those that are missing in the middle, and indicators, (n, c) -> (n, p)."""
         encoded, is_category = self.encoding(X), self.is_category
         missing = np.isnan(encoded)
-        buckets = _hashed(encoded[:, is_category], _INDICATORS)
-        indicators = buckets[:, :, None] == np.arange(_INDICATORS)  # none of a category that is missing
+        n = int(np.clip(_INDICATORS // max(is_category.sum(), 1), _FEWEST, _MOST))
+        buckets = _hashed(encoded[:, is_category], n)
+        indicators = buckets[:, :, None] == np.arange(n)  # none of a category that is missing
         numbers = np.where(missing, 0.0, encoded)[:, ~is_category]
         return np.column_stack([numbers, missing[:, self.gaps & ~is_category], indicators.reshape(len(X), -1)])
 

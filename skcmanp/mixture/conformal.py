@@ -26,7 +26,7 @@ class ConformalWidths:
     most ``(b + RATE) / (RATE * T)`` (Angelopoulos, Candes and Tibshirani,
     "Conformal PID control for time series prediction", NeurIPS 2023,
     proposition 1; for chunks of n rows with ``n * RATE`` instead of the first
-    ``RATE``).
+    ``RATE``, and at most 1, where the rate is less).
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ class ConformalWidths:
     def learned(self, errors: Array) -> ConformalWidths:
         """With further rows, in standard deviations, (n,)."""
         missed = np.abs(errors)[:, None] > self.widths
-        return ConformalWidths(self.widths + RATE * (missed - (1 - LEVELS)).sum(axis=0))
+        rate = min(RATE, 1 / len(errors))
+        return ConformalWidths(self.widths + rate * (missed - (1 - LEVELS)).sum(axis=0))
 
     @property
     def stretch(self) -> float:

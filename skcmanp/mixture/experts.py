@@ -25,6 +25,8 @@ RING = 10_000
 _TIME = 0.03
 # Rows that an adaptation is fitted to, and how fast they fade afterwards.
 ADAPTED, _ADAPTED_HALF_LIFE = 2000, 4000.0
+# Rows whose forecasts tell how those of a network that is adapted anew differ from the old one's.
+_SAID = 500
 _AFTER_BREAK = 500  # rows that a new world has to show before anything is adapted to it
 
 _BASE = ("all rows", "adapted anew", "trees", "trees on residuals")
@@ -71,12 +73,16 @@ class Experts:
         The latter is the former as long as nothing has been adapted anew.
     ring : Ring
     trees : tuple of RecentTrees
+    said : Ring
+        What networks and trees said of the last rows.
     regressions : tuple of DiscountedRegressions
         Linear ones, stacks, and blends, each with all half-lives.
     n_seen : int
         Rows of the stream.
     start : int
         Rows before the last break.
+    ahead : float, default=0.0
+        How far ahead rows are in the middle of a chunk such as the last.
     """
 
     columns: StreamColumns
@@ -84,9 +90,11 @@ class Experts:
     adapted: StreamReading
     ring: Ring
     trees: tuple[RecentTrees, ...]
+    said: Ring
     regressions: tuple[DiscountedRegressions, ...]
     n_seen: int
     start: int = 0
+    ahead: float = 0.0
 
     @classmethod
     def begin(cls, learner: Learner, rows: Rows) -> Experts:
@@ -98,16 +106,17 @@ class Experts:
         trees = tuple(RecentTrees(on_residuals).learned(columns, rows, n, errors) for on_residuals in (False, True))
         known = np.column_stack([columns.of_regressions(rows.X), np.arange(n)])
         p = known.shape[1]
-        linear = DiscountedRegressions.empty(p, HALF_LIVES, _TIME).learned(known, rows.y[:, 0])
-        stack = DiscountedRegressions.empty(p + n_base, HALF_LIVES, _TIME)
+        linear = DiscountedRegressions.empty(p, HALF_LIVES, _TIME, p - 1).learned(known, rows.y[:, 0])
+        stack = DiscountedRegressions.empty(p + n_base, HALF_LIVES, _TIME, p - 1)
         blend = DiscountedRegressions.empty(n_base, HALF_LIVES)
-        return cls(columns, reading, reading, ring, trees, (linear, stack, blend), n)
+        said = Ring.empty(_SAID, n_base)
+        return cls(columns, reading, reading, ring, trees, said, (linear, stack, blend), n)
 
     def forecast(self, learner: Learner, X: Array) -> Forecasts:
         """What every expert says of rows, (m, d)."""
         said = [self.reading.predict(learner, X)]
         said.append(said[0] if self.adapted is self.reading else self.adapted.predict(learner, X))
-        time = np.full(len(X), float(self.n_seen))
+        time = np.full(len(X), self.n_seen + self.ahead)  # the same of all, as rows are predicted each for itself
         said += [trees.predict(self.columns, X, time) for trees in self.trees]
         means, stds = (np.array(piece) for piece in zip(*said, strict=True))
         columns = self._columns(X, means.T, time)
@@ -126,27 +135,44 @@ class Experts:
         """
         X, y, base = rows.X, rows.y[:, 0], forecasts.base
         n_seen, start = self.n_seen + len(y), self.n_seen if breaks else self.start
-        ring = self.ring.learned(X, rows.y)
+        ring, said = self.ring.learned(X, rows.y), self.said.learned(base, rows.y)
         errors = y - forecasts.mean[2:4]
         reading = self.reading.learned(learner, rows)
+        time = np.arange(self.n_seen, n_seen)
+        regressions = tuple(
+            regressions.learned(columns, y, restart=breaks)
+            for regressions, columns in zip(self.regressions, self._columns(X, base, time), strict=True)
+        )
+        if self._adapts_anew(len(y)):
+            recent = ring.last(min(n_seen - self.start, ADAPTED))
+            adapted = StreamReading.adapted(learner, recent, _ADAPTED_HALF_LIFE)
+            # Regressions know how the old one erred, but not the new one.
+            old, new = said.X, adapted.predict(learner, ring.last(len(said)).X)[0]
+            linear, stack, blend = regressions
+            known = linear.n_encoded
+            regressions = linear, stack.replaced(known, 1, old, new), blend.replaced(0, 1, old, new)
+        else:
+            adapted = reading if self.adapted is self.reading else self.adapted.learned(learner, rows)
         return replace(
             self,
             reading=reading,
-            adapted=self._adapted(learner, rows, reading, ring),
+            adapted=adapted,
             ring=ring,
             trees=tuple(
                 trees.learned(self.columns, ring.last(n), n_seen, error, restart=breaks)
                 for trees, n, error in zip(self.trees, (RING, max(n_seen - start, FEWEST)), errors, strict=True)
             ),
-            regressions=tuple(
-                regressions.learned(columns, y, restart=breaks)
-                for regressions, columns in zip(
-                    self.regressions, self._columns(X, base, np.arange(self.n_seen, n_seen)), strict=True
-                )
-            ),
+            said=said,
+            regressions=regressions,
             n_seen=n_seen,
             start=start,
+            ahead=(len(y) - 1) / 2,
         )
+
+    def are_adapted_as(self, others: Experts) -> bool:
+        """Whether the networks are adapted to the same rows."""
+        pairs = (self.reading, others.reading), (self.adapted, others.adapted)
+        return all(mine.state.adaptation is theirs.state.adaptation for mine, theirs in pairs)
 
     def n_effective(self) -> Array:
         """Effective number of rows that every expert knows, (K,)."""
@@ -159,13 +185,11 @@ class Experts:
         known = self.columns.of_regressions(X)
         return np.column_stack([known, time]), np.column_stack([known, base, time]), base
 
-    def _adapted(self, learner: Learner, rows: Rows, reading: StreamReading, ring: Ring) -> StreamReading:
-        """The network that is adapted anew if it is time, and otherwise reads on."""
+    def _adapts_anew(self, n_new: int) -> bool:
+        """Whether it is time to adapt a network to recent rows, when so many more have come."""
         before = self.n_seen - self.start
-        now = before + len(rows.y)
-        if any(before < count <= now for count in _counts(now, first=_AFTER_BREAK if self.start else ADAPTED)):
-            return StreamReading.adapted(learner, ring.last(min(now, ADAPTED)), _ADAPTED_HALF_LIFE)
-        return reading if self.adapted is self.reading else self.adapted.learned(learner, rows)
+        counts = _counts(before + n_new, first=_AFTER_BREAK if self.start else ADAPTED)
+        return any(before < count for count in counts)
 
 
 def _counts(n_rows: int, first: int) -> Iterator[int]:

@@ -57,18 +57,24 @@ class DiscountedRegressions:
     last : float, default=1.0
         Prior scale of the last column's coefficient relative to the others': where
         it is small, another column that says the same is preferred.
+    n_encoded : int, default=0
+        How many of the first columns are in standard deviations. Those of them that
+        have not varied yet may matter as much as others, once they do.
     """
 
     half_lives: Array
     origin: Array
     sums: Array
     last: float = 1.0
+    n_encoded: int = 0
 
     @classmethod
-    def empty(cls, n_columns: int, half_lives: Sequence[float], last: float = 1.0) -> DiscountedRegressions:
+    def empty(
+        cls, n_columns: int, half_lives: Sequence[float], last: float = 1.0, n_encoded: int = 0
+    ) -> DiscountedRegressions:
         """Of no rows."""
         h, q = len(half_lives), n_columns + 2
-        return cls(np.array(half_lives), np.zeros((h, q)), np.zeros((h, q, q)), last)
+        return cls(np.array(half_lives), np.zeros((h, q)), np.zeros((h, q, q)), last, n_encoded)
 
     def learned(self, Z: Array, y: Array, restart: bool = False) -> DiscountedRegressions:
         """With further rows, (n, p) and (n,).
@@ -88,6 +94,26 @@ class DiscountedRegressions:
         new = (shifted * weight[:, :, None]).transpose(0, 2, 1) @ shifted
         return replace(self, origin=origin, sums=self.sums * keep[:, None, None] + new)
 
+    def replaced(self, start: int, column: int, old: Array, new: Array) -> DiscountedRegressions:
+        """As if a column had been another one all along, so that forecasts go on as they were.
+
+        The `new` one (n,) of some rows is taken for a regression on q columns from
+        number `start` on, whose `old` values are (n, q), and noise. It takes the
+        place of the one that is number `column` of these.
+        """
+        found = self.empty(old.shape[1], [np.inf]).learned(old, new - old[:, column]).solve()
+        slope = found.coefficients[0] / found.scale[0]
+        level = found.level[0] - slope @ found.centre[0]
+        slope[column] += 1
+        first, at = 1 + start, 1 + start + column
+        origin = self.origin[:, first : first + len(slope)]
+        change = np.tile(np.eye(self.sums.shape[1]), (len(self.half_lives), 1, 1))
+        change[:, at, first : first + len(slope)] = slope
+        change[:, at, 0] = level + origin @ slope - origin[:, column]
+        sums = change @ self.sums @ change.transpose(0, 2, 1)
+        sums[:, at, at] += found.noise[0] * self.n_effective
+        return replace(self, sums=sums)
+
     @property
     def n_effective(self) -> Array:
         """Sums of the discounts of all rows, (H,)."""
@@ -100,7 +126,8 @@ class DiscountedRegressions:
         covariance = self.sums[:, 1:, 1:] / n[:, :, None] - mean[:, :, None] * mean[:, None]
         std = np.sqrt(np.maximum(covariance.diagonal(axis1=1, axis2=2), 0.0))
         size = np.abs(mean) + np.abs(self.origin[:, 1:])
-        scale = np.where(std > _CONSTANT * size, std, np.inf)[:, :-1]
+        unvaried = np.where(np.arange(std.shape[1]) < self.n_encoded, 1.0, np.inf)
+        scale = np.where(std > _CONSTANT * size, std, unvaried)[:, :-1]
         scale[:, -1] /= self.last
         spread = np.maximum(np.maximum(std, _CONSTANT * size), 1e-150)[:, -1:]
         eigenvalues, vectors = np.linalg.eigh(covariance[:, :-1, :-1] / scale[:, :, None] / scale[:, None])

@@ -22,7 +22,7 @@ from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
 
-# Rows learned at once: their forecasts are scored, and then all experts learn them.
+# First rows that are learned at once: their forecasts are scored, and then all experts learn them.
 BLOCK = 100
 _N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
 
@@ -103,7 +103,9 @@ class StreamState:
             ConformalWidths.normal(),
             learner.kinds,
         )
-        return state.learned(learner, rows.after(BLOCK))
+        for begin in range(BLOCK, len(rows.y), BLOCK):
+            state = state.learned(learner, rows.after(begin).head(BLOCK))
+        return state
 
     def predict(self, learner: Learner, X: Array) -> Prediction:
         """What is said of rows, (m, d)."""
@@ -126,17 +128,11 @@ class StreamState:
         return prediction
 
     def learned(self, learner: Learner, rows: Rows) -> StreamState:
-        """With further rows, block by block."""
-        state = self
-        for start in range(0, len(rows.y), BLOCK):
-            state = state._learned(learner, rows.after(start).head(BLOCK))
-        return state
-
-    def _learned(self, learner: Learner, rows: Rows) -> StreamState:
-        """With a block of rows, scored before they are learned."""
+        """With a chunk of rows, scored as it is predicted, all at once, before it is learned."""
         said, y = self.predict(learner, rows.X), rows.y[:, 0]
         errors = y - said.mean
         excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
+        excess *= min(1.0, BLOCK / len(y))  # far ahead, rows err together
         is_known = self.experts.n_seen - self.experts.start >= _QUIET
         alarm = _cumulated(self.alarm, excess) if is_known else 0.0
         if alarm > _ALARM:
@@ -145,14 +141,17 @@ class StreamState:
         farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y)
+        experts, scales = self.experts.learned(learner, learned, said.forecasts), self.scales
+        if self.experts.n_seen >= _QUIET:  # experts that learn fast would soon be corrected twice
+            scales = tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
+            if not experts.are_adapted_as(self.experts):  # then what corrections look at changes
+                change = (experts.forecast(learner, rows.X).spread - said.forecasts.spread).mean(axis=0)
+                scales = (*scales[:2], *(scale.moved(change) for scale in scales[2:]))
         return StreamState(
-            self.experts.learned(learner, learned, said.forecasts),
+            experts,
             weights,
             typical,
-            # Experts that learn fast would soon be corrected twice.
-            tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
-            if self.experts.n_seen >= _QUIET
-            else self.scales,
+            scales,
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
             learner.kinds,
@@ -172,7 +171,15 @@ class StreamState:
             forecasts = experts.forecast(learner, second.X)
             experts = experts.learned(learner, second, forecasts)
             weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0])
-        return replace(self, experts=experts, weights=weights, errors=typical, kinds=learner.kinds, alarm=0.0)
+        return replace(
+            self,
+            experts=experts,
+            weights=weights,
+            errors=typical,
+            scales=tuple(LogScale.empty(len(scale.mean), scale.half_life) for scale in self.scales),
+            kinds=learner.kinds,
+            alarm=0.0,
+        )
 
     @property
     def change(self) -> float:

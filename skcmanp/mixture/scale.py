@@ -56,6 +56,12 @@ class LogScale:
         logs = np.maximum(self._standardised(features) @ self.coefficients, least)
         return np.exp(np.clip(logs, -_LARGEST, _LARGEST))
 
+    def moved(self, change: Array) -> LogScale:
+        """For first features that from now on are larger by this, (k,), and mean the same."""
+        mean = self.mean.copy()
+        mean[: len(change)] += change[: len(mean)]
+        return replace(self, mean=mean)
+
     def learned(self, features: Array, errors: Array) -> LogScale:
         """With further rows, (n, q), and errors in units of the uncorrected standard deviations, (n,)."""
         n, keep = len(features), np.exp2(-len(features) / self.half_life)

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 HORIZONS = (100.0, 500.0, 2500.0)
 _CHOICE = 1000.0  # half-life of what decides between horizons
-_FLOOR = 1e-3  # share that is spread evenly, so that any forecast can come back
+_FLOOR = 1e-3  # share that is spread evenly where half-lives are compared, of which none may rule out a forecast
 _WORST = 8.0  # nats that a row may count against a forecast
 
 
@@ -46,7 +46,7 @@ class Weights:
     @property
     def by_horizon(self) -> Array:
         """Weights for every half-life, (H, J)."""
-        return (1 - _FLOOR) * softmax(self.scores, axis=1) + _FLOOR / self.scores.shape[1]
+        return softmax(self.scores, axis=1)
 
     @property
     def values(self) -> Array:
@@ -57,7 +57,8 @@ class Weights:
         """With the log densities of further rows, (J, n)."""
         n = log_density.shape[1]
         log_density = np.maximum(log_density, log_density.max(axis=0) - _WORST)
-        mixed = logsumexp(log_density[None], b=self.by_horizon[:, :, None], axis=1)  # (H, n)
+        shares = (1 - _FLOOR) * self.by_horizon + _FLOOR / len(log_density)
+        mixed = logsumexp(log_density[None], b=shares[:, :, None], axis=1)  # (H, n)
         scores = [
             row * np.exp2(-n / half_life) + log_density @ discounts(n, half_life)
             for row, half_life in zip(self.scores, HORIZONS, strict=True)
