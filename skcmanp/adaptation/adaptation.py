@@ -46,8 +46,9 @@ _SAMPLE_NUMBERS = 4_000_000
 # Rows by which it is decided whether trees help.
 _TEST_ROWS = 4096
 
-# Log-likelihood of a row in nats that trees must gain, and how much larger the mean squared error of few may be alone.
-_LEAST_GAIN = 0.01
+# Log-likelihood in nats that trees must gain: per row, and in all, as chance can feign some. And how much larger the
+# mean squared error of few of them may be alone.
+_GAIN_OF_ROW, _GAIN = 0.01, 2.0
 _MUCH_WORSE = 2.0
 
 # A further part is a module of its own, and one more of these.
@@ -388,7 +389,7 @@ def _with_trees(
     again = again.with_trees(kept)
     other, test = draft_memory(_seen(again, few), memory_features), (_seen(again, kept), _seen(again, others, False))
     before, after = (memory.tested(*seen, memory.noise()) for memory, seen in ((draft, without), (other, test)))
-    if after.score < before.score + _LEAST_GAIN:
+    if after.score < before.score + max(_GAIN_OF_ROW, _GAIN / len(others.x)):
         return plain, draft, None
     inputs = plain.with_trees(rows)
     return inputs, draft_memory(_seen(inputs, few), memory_features, other.evidence), test
