@@ -142,7 +142,7 @@ class StreamState:
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y)
         experts, scales = self.experts.learned(learner, learned, said.forecasts), self.scales
-        if self.experts.n_seen >= _QUIET:  # experts that learn fast would soon be corrected twice
+        if is_known:  # experts that learn fast would soon be corrected twice
             scales = tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
             if not experts.are_adapted_as(self.experts):  # then what corrections look at changes
                 change = (experts.forecast(learner, rows.X).spread - said.forecasts.spread).mean(axis=0)
