@@ -25,7 +25,8 @@ def write(name: str, rows: list[dict], keys: tuple[str, ...] = ()) -> list[dict]
     """
     provenance = {
         "commit": source_commit(),
-        "command": " ".join(["python", *sys.argv]),
+        # Folders are of one machine; their names are enough.
+        "command": " ".join(["python", *(Path(part).name if "/" in part else part for part in sys.argv)]),
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
     }

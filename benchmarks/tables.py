@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _report import RESULTS, figure, write
+from matplotlib.ticker import LogLocator, NullLocator
 from peers.tables import LEVELS, PEERS, Told
 from tqdm.auto import tqdm
 
@@ -55,11 +56,14 @@ def draw(rows: list[dict]) -> None:
             [own.get(name, np.nan) for name in tables],
             range(len(tables)),
             "o" if ours else ".",
-            color="C3" if ours else None,
+            color="black" if ours else None,
             markersize=9 if ours else 7,
             label=model,
         )
     ax.set(yticks=range(len(tables)), yticklabels=tables, xscale="log", xlabel="CRPS / the table's best")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(fontsize=8)
     picture.savefig(RESULTS / "tables.png", dpi=150)
 
