@@ -181,9 +181,11 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
     def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn the next rows of the stream, in order of time, at constant cost per row.
 
-        Blocks of a hundred rows are scored and then learned. How a stream is cut
-        into chunks changes which rows were known when others were predicted, and
-        so the weights of experts, but not how fast experts forget.
+        They are scored as they are predicted, all at once, and then learned: give
+        chunks as large as those that are to be predicted. How a stream is cut into
+        chunks changes which rows were known when others were predicted, and so the
+        weights of experts, but not how fast experts forget. `fit` cuts rows into
+        chunks of a hundred.
 
         Parameters
         ----------
