@@ -24,7 +24,7 @@ import numpy as np
 from _report import RESULTS, figure, standard_error, write
 from _stream_peers import PEERS, Learner, Stream
 from _streams import PERIODS, STREAMS, columns, load
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
@@ -144,7 +144,7 @@ def draw(curve: list[dict]) -> None:
             seen, nll = np.array([(row["rows_seen"], row["nll"]) for row in points[model]], dtype=float).T
             ax.semilogx(seen, nll - base, label=model, **styles[i])
         ax.set(title=file, xlabel="rows seen", ylim=(-0.5, 1.5))  # some models are far above
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_locator(FixedLocator([1000, 2000, 5000, 10_000]))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.grid(alpha=0.3)
