@@ -26,7 +26,7 @@ from skcmanp.kernels import matern52_and_slope
 
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
-_ITERATIONS = 4
+_ITERATIONS = 15
 
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
