@@ -157,13 +157,15 @@ def test_trees_are_refitted_when_enough_is_new(on_residuals):
         rows = slice(start, start + 10)
         ring = ring.learned(X[rows], y[rows])
         before = trees.trees
-        forecast = trees.predict(columns, X[rows], np.full(10, start))[0]
+        known = np.column_stack([columns.of_regressions(X[rows]), np.full(10, start)])
+        forecast = trees.predict(columns.of_trees(X[rows]), known)[0]
         trees = trees.learned(columns, ring.last(200), start + 10, y[rows, 0] - forecast)
         fits += trees.trees is not before
         if start < 20:
             assert trees.trees is None
     assert 10 < fits < 30
-    mean, std = trees.predict(columns, X, np.arange(400))  # what grows is followed to where it was
+    known = np.column_stack([columns.of_regressions(X), np.arange(400)])
+    mean, std = trees.predict(columns.of_trees(X), known)  # what grows is followed to where it was
     assert np.abs(mean - y[:, 0])[300:].mean() < 0.4
     assert std.shape == mean.shape
     assert (std < 4).all()

@@ -117,9 +117,10 @@ class Experts:
         said = [self.reading.predict(learner, X)]
         said.append(said[0] if self.adapted is self.reading else self.adapted.predict(learner, X))
         time = np.full(len(X), self.n_seen + self.ahead)  # the same of all, as rows are predicted each for itself
-        said += [trees.predict(self.columns, X, time) for trees in self.trees]
+        codes, known = self.columns.of_trees(X), np.column_stack([self.columns.of_regressions(X), time])
+        said += [trees.predict(codes, known) for trees in self.trees]
         means, stds = (np.array(piece) for piece in zip(*said, strict=True))
-        columns = self._columns(X, means.T, time)
+        columns = _columns(known, means.T)
         linear = self.regressions[0].predict(columns[0])
         regressed = [linear]
         for regressions, rows in zip(self.regressions[1:], columns[1:], strict=True):
@@ -138,10 +139,10 @@ class Experts:
         ring, said = self.ring.learned(X, rows.y), self.said.learned(base, rows.y)
         errors = y - forecasts.mean[2:4]
         reading = self.reading.learned(learner, rows)
-        time = np.arange(self.n_seen, n_seen)
+        known = np.column_stack([self.columns.of_regressions(X), np.arange(self.n_seen, n_seen)])
         regressions = tuple(
             regressions.learned(columns, y, restart=breaks)
-            for regressions, columns in zip(self.regressions, self._columns(X, base, time), strict=True)
+            for regressions, columns in zip(self.regressions, _columns(known, base), strict=True)
         )
         if self._adapts_anew(len(y)):
             recent = ring.last(min(n_seen - self.start, ADAPTED))
@@ -149,8 +150,7 @@ class Experts:
             # Regressions know how the old one erred, but not the new one.
             old, new = said.X, adapted.predict(learner, ring.last(len(said)).X)[0]
             linear, stack, blend = regressions
-            known = linear.n_encoded
-            regressions = linear, stack.replaced(known, 1, old, new), blend.replaced(0, 1, old, new)
+            regressions = linear, stack.replaced(known.shape[1] - 1, 1, old, new), blend.replaced(0, 1, old, new)
         else:
             adapted = reading if self.adapted is self.reading else self.adapted.learned(learner, rows)
         return replace(
@@ -180,16 +180,16 @@ class Experts:
         networks = [self.reading.state.weight, self.adapted.state.weight]
         return np.concatenate([networks, trees, *(regressions.n_effective for regressions in self.regressions)])
 
-    def _columns(self, X: Array, base: Array, time: NDArray) -> tuple[Array, Array, Array]:
-        """Columns of the regressions: linear ones and stacks also know the time, in rows, and so follow what climbs."""
-        known = self.columns.of_regressions(X)
-        return np.column_stack([known, time]), np.column_stack([known, base, time]), base
-
     def _adapts_anew(self, n_new: int) -> bool:
         """Whether it is time to adapt a network to recent rows, when so many more have come."""
         before = self.n_seen - self.start
         counts = _counts(before + n_new, first=_AFTER_BREAK if self.start else ADAPTED)
         return any(before < count for count in counts)
+
+
+def _columns(known: Array, base: Array) -> tuple[Array, Array, Array]:
+    """Columns of the regressions: linear ones and stacks also know the time, which is last, and follow what climbs."""
+    return known, np.column_stack([known[:, :-1], base, known[:, -1]]), base
 
 
 def _counts(n_rows: int, first: int) -> Iterator[int]:

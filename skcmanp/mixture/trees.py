@@ -64,14 +64,14 @@ class RecentTrees:
     squared_error: float = 0.0
     weight: float = 0.0
 
-    def predict(self, columns: StreamColumns, X: Array, time: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation, given features (m, d) and numbers of rows before, (m,) -> (m,), (m,)."""
-        mean = np.full(len(X), self.level) if self.trees is None else self.trees.predict(columns.of_trees(X))
+    def predict(self, codes: Array, known: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation, given columns of trees (m, e), and of regressions with the time (m, p + 1)."""
+        mean = np.full(len(codes), self.level) if self.trees is None else self.trees.predict(codes)
         if self.line is not None:
-            mean = mean + self.line.predict(np.column_stack([columns.of_regressions(X), time]))
+            mean = mean + self.line.predict(known)
         # As if five rows had shown the variance of the targets.
         variance = (self.squared_error + 5 * self.variance) / (self.weight + 5)
-        return mean, np.full(len(X), np.sqrt(variance))
+        return mean, np.full(len(codes), np.sqrt(variance))
 
     def learned(
         self, columns: StreamColumns, recent: Rows, n_seen: int, errors: Array, restart: bool = False
