@@ -33,15 +33,15 @@ class Learner:
     feature_names: tuple[str, ...] | None
     kinds: tuple[Kind, ...]
     y_is_1d: bool
-    standardize: bool
-    adapt: bool | str
-    x_bounds: ArrayLike | None
-    y_bounds: ArrayLike | None
-    chunk_size: int
-    device: str
-    dtype: str
-    n_jobs: int | None
-    verbose: int
+    standardize: bool = True
+    adapt: bool | str = "auto"
+    x_bounds: ArrayLike | None = None
+    y_bounds: ArrayLike | None = None
+    chunk_size: int = 8192
+    device: str = "auto"
+    dtype: str = "float64"
+    n_jobs: int | None = None
+    verbose: int = 0
     trees: bool = True  # whether these, and warps of targets, may be among what rows fix
 
     def fit(self, rows: Rows) -> ContextState:

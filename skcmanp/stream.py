@@ -207,6 +207,50 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         self.state_ = self.state_.learned(self._learner(rows.kinds), rows)
         return self
 
+    def resume(self, state: StreamState) -> Self:
+        """Go on from what another estimator remembers, such as one of another process.
+
+        Parameters
+        ----------
+        state : StreamState
+            Its `state_`, or ``StreamState.from_bytes(state_.to_bytes())``, which
+            runs no code, unlike a pickle.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another checkpoint, or to another number of
+            `memory_features`. The estimator stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skcmanp import CMANPStreamRegressor, StreamState
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> reg = CMANPStreamRegressor().fit(X, X[:, 0])
+        >>> twin = CMANPStreamRegressor().resume(StreamState.from_bytes(reg.state_.to_bytes()))
+        >>> bool(np.allclose(twin.predict(X), reg.predict(X)))
+        True
+        """
+        if not isinstance(state, StreamState):
+            raise TypeError(f"state must be a StreamState, not {type(state).__name__}.")
+        with restored_on_error(self):
+            context = state.experts.reading.state
+            self.checkpoint_ = self._resolve(state.kinds)
+            for network in state.experts.networks:
+                network.state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
+            self.n_features_in_ = context.n_features
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            if context.feature_names is not None:
+                self.feature_names_in_ = np.array(context.feature_names, dtype=object)
+            self.state_ = state
+        return self
+
     # ------------------------------------------------------------------ predicting
 
     def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
@@ -336,9 +380,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
 
     def _resolve(self, kinds: tuple[Kind, ...]) -> Checkpoint:
         own = resolve_checkpoint(self.checkpoint, kinds, self.memory_features)
-        if self.memory_features is not None:
-            return own
-        if self._config(own).adapted_features <= _MEMORY_FEATURES:
+        if self.memory_features is not None or self._config(own).adapted_features <= _MEMORY_FEATURES:
             return own
         return resolve_checkpoint(self.checkpoint, kinds, _MEMORY_FEATURES)
 
@@ -346,19 +388,13 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         return get_network(checkpoint, resolve_device(self.device), DTYPES[self.dtype]).config
 
     def _learner(self, kinds: tuple[Kind, ...]) -> Learner:
+        names = getattr(self, "feature_names_in_", None)
         return Learner(
             self.checkpoint_,
-            None,
+            None if names is None else tuple(names),
             kinds,
             True,
             trees=False,  # there are experts for that
-            standardize=True,
-            adapt="auto",
-            x_bounds=None,
-            y_bounds=None,
-            chunk_size=8192,
             device=self.device,
             dtype=self.dtype,
-            n_jobs=1,
-            verbose=0,
         )

@@ -96,6 +96,23 @@ def test_the_mixture_has_its_moments_and_hints_describe_its_parts():
     torch.testing.assert_close((second - distribution.mean**2).sqrt(), distribution.stddev)
 
 
+def test_corrections_of_means_are_believed_as_far_as_the_noise_explains_the_variance():
+    """Far from all rows, where standard deviations grow, they move means by less and less."""
+    memory, (x, y) = make(n_regressions=3, kernel="matern52"), rows(200)
+    y = x[..., :1] + 0.1 * y
+    far = torch.tensor([0.0, 30.0, 300.0]).double().view(1, 3, 1).expand(3, 3, x.shape[-1])
+    with torch.no_grad():
+        b = basis(memory)
+        posterior = memory.posterior(memory.read(x, y, b), torch.full((3,), 200.0), b)
+        parts = memory.parts(far, posterior, b)
+        distribution, hints = memory.mixture(parts, posterior)
+        noise_share = 1 - memory.function_share(parts, posterior)
+    believed = hints[..., -1:]
+    torch.testing.assert_close(believed, (3 * noise_share).clamp(max=1))
+    shift = (believed * distribution.stddev)[..., 0]
+    assert (shift.diff(dim=1)[:, 1] < 0).all()
+
+
 @pytest.mark.parametrize("kernel", ["learned", "matern52"])
 def test_every_regression_is_what_it_would_be_alone(kernel):
     memory, (x, y), (x_target, _) = make(n_regressions=4, kernel=kernel), rows(40), rows(5, seed=1)
@@ -221,7 +238,7 @@ def test_what_the_features_miss_is_noise_of_its_rows(dim_y):
             variance = noise * (1 + covariance.diagonal()) + scale[j].item() ** 2 * missed_target[i].numpy()
             np.testing.assert_allclose(distribution.variance[i, :, j].detach(), variance, rtol=1e-5)
             noises.append(np.log1p(scale[j].item() ** 2 * missed_target[i].numpy() / noise))
-        np.testing.assert_allclose(hints[i, :, -1], np.mean(noises, axis=0).clip(max=3), rtol=1e-6)
+        np.testing.assert_allclose(hints[i, :, -1 - dim_y], np.mean(noises, axis=0).clip(max=3), rtol=1e-6)
 
 
 def test_more_rows_do_not_make_what_is_missed_less():
@@ -270,7 +287,7 @@ def test_hints_tell_where_targets_scatter():
     y = torch.randn(3, 2000, 1, generator=generator).double() * (x[..., :1] > 0).double().mul(3).add(0.3)
     x_target = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).double().expand(3, -1, -1)
     _, hints = predict(memory, x, y, x_target, ratio=100.0)
-    quiet, loud = (hints[..., 1] + hints[..., -2]).exp().T
+    quiet, loud = (hints[..., 1] + hints[..., -3]).exp().T
     assert (loud / quiet > 3).all()
 
 

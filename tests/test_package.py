@@ -56,6 +56,7 @@ LAYERS = [
     {"regressor"},
     {"deployment"},
     {"mixture"},
+    {"mixture.serial"},
     {"mixture.columns", "mixture.linear", "mixture.scale", "mixture.conformal", "mixture.ring"},
     {"mixture.errors", "mixture.weights", "mixture.reading"},
     {"mixture.trees"},

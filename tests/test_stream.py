@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from skcmanp import CMANPStreamRegressor
+from skcmanp import CMANPStreamRegressor, StreamState
 from skcmanp.mixture.experts import NAMES
 from skcmanp.streaming import prequential, split_batches
 
@@ -59,6 +59,52 @@ def test_what_is_known_shows(fitted):
     assert 0 <= fitted.change_ <= 1
     assert fitted.breaks_at_ == 0
     assert "n_rows=400" in repr(fitted.state_)
+
+
+@pytest.fixture
+def streamed(model):
+    """A table, half way: a stream that has been adapted to anew, and has a break behind it."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=2300), "b": rng.choice(list("xyz"), 2300), "c": rng.normal(size=2300)})
+    table.loc[rng.random(2300) < 0.1, "c"] = np.nan
+    y = table["a"].to_numpy() + 3 * (table["b"] == "y") + 0.1 * rng.normal(size=2300) + 50 * (np.arange(2300) > 1000)
+    reg = CMANPStreamRegressor(checkpoint=model)
+    for start in range(0, 2150, 150):
+        reg.partial_fit(table[start : start + 150], y[start : start + 150])
+    assert reg.breaks_at_
+    assert reg.state_.experts.adapted is not None
+    return reg, table, y
+
+
+def test_bytes_go_on_alike(streamed, fitted, stream):
+    reg, table, y = streamed
+    for one, X, target in ((reg, table[2150:], y[2150:]), (fitted, stream[0][400:], stream[1][400:])):
+        data = one.state_.to_bytes()
+        assert len(data) < 1.1 * one.state_.nbytes + 20_000
+        twin = CMANPStreamRegressor(checkpoint=one.checkpoint).resume(StreamState.from_bytes(memoryview(data)))
+        assert twin.state_.to_bytes() == data
+        assert list(getattr(twin, "feature_names_in_", [])) == list(getattr(one, "feature_names_in_", []))
+        for half in (slice(0, 50), slice(50, None)):
+            expected, got = one.predict(X[half], return_std=True), twin.predict(X[half], return_std=True)
+            np.testing.assert_array_equal(got, expected)
+            one, twin = (pickle.loads(pickle.dumps(reg)).partial_fit(X[half], target[half]) for reg in (one, twin))
+
+
+def test_bytes_that_are_damaged_or_of_others_are_refused(fitted, stream):
+    data = fitted.state_.to_bytes()
+    for bad in (data[:-1], data[:200], b"", data + b"0", data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]):
+        with pytest.raises(ValueError, match="damaged or not a stream's memory"):
+            StreamState.from_bytes(bad)
+    context = fitted.state_.experts.reading.state
+    with pytest.raises(ValueError, match="damaged or not a stream's memory"):
+        StreamState.from_bytes(context.to_bytes())
+    other = CMANPStreamRegressor().fit(stream[0][:60], stream[1][:60])
+    before = vars(other).copy()
+    with pytest.raises(ValueError, match="of checkpoint"):
+        other.resume(fitted.state_)
+    with pytest.raises(TypeError, match="StreamState, not ContextState"):
+        other.resume(context)
+    assert vars(other) == before
 
 
 def test_pickles_go_on_alike(fitted, stream):

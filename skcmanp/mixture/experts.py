@@ -14,13 +14,14 @@ from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.linear import DiscountedRegressions
 from skcmanp.mixture.reading import StreamReading
 from skcmanp.mixture.ring import Ring
-from skcmanp.mixture.trees import FEWEST, RecentTrees
+from skcmanp.mixture.trees import FEWEST, MOST_NEW, RecentTrees
 from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
 
 HALF_LIVES = (250.0, 1000.0, 4000.0)
-RING = 10_000
+RECENT = 10_000  # rows that trees are fitted to
+RING = RECENT + MOST_NEW  # so that those of the last fit are known
 # Prior scale of the time's coefficient: a feature that is a time itself, and known for every row, is to be preferred.
 _TIME = 0.03
 # Rows that an adaptation is fitted to, and how fast they fade afterwards.
@@ -69,8 +70,9 @@ class Experts:
     ----------
     columns : StreamColumns
         What the first rows fix of the table.
-    reading, adapted : StreamReading
-        The latter is the former as long as nothing has been adapted anew.
+    reading : StreamReading
+    adapted : StreamReading, optional
+        None as long as nothing has been adapted anew: `reading` then is both.
     ring : Ring
     trees : tuple of RecentTrees
     said : Ring
@@ -87,7 +89,7 @@ class Experts:
 
     columns: StreamColumns
     reading: StreamReading
-    adapted: StreamReading
+    adapted: StreamReading | None
     ring: Ring
     trees: tuple[RecentTrees, ...]
     said: Ring
@@ -110,12 +112,12 @@ class Experts:
         stack = DiscountedRegressions.empty(p + n_base, HALF_LIVES, _TIME, p - 1)
         blend = DiscountedRegressions.empty(n_base, HALF_LIVES)
         said = Ring.empty(_SAID, n_base)
-        return cls(columns, reading, reading, ring, trees, said, (linear, stack, blend), n)
+        return cls(columns, reading, None, ring, trees, said, (linear, stack, blend), n)
 
     def forecast(self, learner: Learner, X: Array) -> Forecasts:
         """What every expert says of rows, (m, d)."""
         said = [self.reading.predict(learner, X)]
-        said.append(said[0] if self.adapted is self.reading else self.adapted.predict(learner, X))
+        said.append(said[0] if self.adapted is None else self.adapted.predict(learner, X))
         time = np.full(len(X), self.n_seen + self.ahead)  # the same of all, as rows are predicted each for itself
         codes, known = self.columns.of_trees(X), np.column_stack([self.columns.of_regressions(X), time])
         said += [trees.predict(codes, known) for trees in self.trees]
@@ -144,6 +146,7 @@ class Experts:
             regressions.learned(columns, y, restart=breaks)
             for regressions, columns in zip(self.regressions, _columns(known, base), strict=True)
         )
+        adapted = self.adapted
         if self._adapts_anew(len(y)):
             recent = ring.last(min(n_seen - self.start, ADAPTED))
             adapted = StreamReading.adapted(learner, recent, _ADAPTED_HALF_LIFE)
@@ -151,8 +154,9 @@ class Experts:
             old, new = said.X, adapted.predict(learner, ring.last(len(said)).X)[0]
             linear, stack, blend = regressions
             regressions = linear, stack.replaced(known.shape[1] - 1, 1, old, new), blend.replaced(0, 1, old, new)
-        else:
-            adapted = reading if self.adapted is self.reading else self.adapted.learned(learner, rows)
+        elif adapted is not None:
+            adapted = adapted.learned(learner, rows)
+        known_to_trees = RECENT, min(max(n_seen - start, FEWEST), RECENT)
         return replace(
             self,
             reading=reading,
@@ -160,7 +164,7 @@ class Experts:
             ring=ring,
             trees=tuple(
                 trees.learned(self.columns, ring.last(n), n_seen, error, restart=breaks)
-                for trees, n, error in zip(self.trees, (RING, max(n_seen - start, FEWEST)), errors, strict=True)
+                for trees, n, error in zip(self.trees, known_to_trees, errors, strict=True)
             ),
             said=said,
             regressions=regressions,
@@ -169,15 +173,26 @@ class Experts:
             ahead=(len(y) - 1) / 2,
         )
 
+    def remade(self) -> Experts:
+        """With all that is made of the rest, which bytes do not hold."""
+        recent = self.ring.last(RING)
+        return replace(self, trees=tuple(trees.remade(self.columns, recent, self.n_seen) for trees in self.trees))
+
     def are_adapted_as(self, others: Experts) -> bool:
         """Whether the networks are adapted to the same rows."""
-        pairs = (self.reading, others.reading), (self.adapted, others.adapted)
+        pairs = zip(self.networks, others.networks, strict=True)
         return all(mine.state.adaptation is theirs.state.adaptation for mine, theirs in pairs)
+
+    @property
+    def networks(self) -> tuple[StreamReading, StreamReading]:
+        """The one that reads all rows, and the one that is adapted anew."""
+        return self.reading, self.reading if self.adapted is None else self.adapted
 
     def n_effective(self) -> Array:
         """Effective number of rows that every expert knows, (K,)."""
-        trees = [len(self.ring), min(self.n_seen - self.start, len(self.ring))]
-        networks = [self.reading.state.weight, self.adapted.state.weight]
+        known = min(len(self.ring), RECENT)
+        trees = [known, min(self.n_seen - self.start, known)]
+        networks = [network.state.weight for network in self.networks]
         return np.concatenate([networks, trees, *(regressions.n_effective for regressions in self.regressions)])
 
     def _adapts_anew(self, n_new: int) -> bool:

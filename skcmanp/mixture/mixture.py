@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 from scipy.stats import norm
 
@@ -16,11 +18,15 @@ from skcmanp.mixture.conformal import ConformalWidths
 from skcmanp.mixture.errors import TypicalErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
 from skcmanp.mixture.scale import LogScale
+from skcmanp.mixture.serial import Arrays, from_arrays, to_arrays
 from skcmanp.mixture.weights import Weights
+from skcmanp.seal import check_seal, seal, unsealed
 from skcmanp.state.context import ContextState
 from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
+
+_FORMAT = "skcmanp.stream.1"
 
 # First rows that are learned at once: their forecasts are scored, and then all experts learn them.
 BLOCK = 100
@@ -180,6 +186,40 @@ class StreamState:
             kinds=learner.kinds,
             alarm=0.0,
         )
+
+    # ------------------------------------------------------------------ bytes
+
+    def to_bytes(self) -> bytes:
+        """Serialise, in the safetensors format, with a CRC-32 of everything; no code runs when they are read.
+
+        Trees are left out: they are fitted again, to the same rows, when bytes are read.
+        """
+        arrays: Arrays = {}
+        told = json.dumps(to_arrays(self, "stream", arrays))
+        return seal(safetensors.numpy.save(arrays, metadata={_FORMAT: unsealed(told)}), _FORMAT)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> StreamState:
+        """Restore what `to_bytes` wrote.
+
+        Parameters
+        ----------
+        data : bytes, bytearray, memoryview or another buffer
+
+        Raises
+        ------
+        ValueError
+            If the bytes are damaged or not a stream's memory.
+        """
+        data = data if isinstance(data, bytes) else memoryview(data).tobytes()
+        try:
+            told, arrays = json.loads(check_seal(data, _FORMAT)), safetensors.numpy.load(data)
+            state: StreamState = from_arrays(cls, told, "stream", arrays)
+            return replace(state, experts=state.experts.remade())
+        except Exception as error:  # bytes of unknown origin may hold anything
+            raise ValueError(
+                f"The bytes are damaged or not a stream's memory written by StreamState.to_bytes: {error}"
+            ) from error
 
     @property
     def change(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.linear import discounts
+from skcmanp.mixture.serial import REMADE
 from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
@@ -29,7 +30,7 @@ _OPTIONS = {
 FEWEST = 40  # rows; fewer have no tree
 _HALF_LIFE = 700.0  # of squared errors
 # Share of the rows that is new when trees are refitted, and number of new rows after which they always are.
-_RENEWAL, _MOST = 0.1, 500
+_RENEWAL, MOST_NEW = 0.1, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ class RecentTrees:
         None as long as there are too few rows: their mean then is the forecast.
     line : Pipeline, optional
         The linear regression.
-    n_new : int
-        Rows since the last fit.
+    n_fitted, n_new : int
+        Rows of the last fit, and since.
     level, variance : float
         Mean and variance of the targets that were fitted last.
     squared_error, weight : float
@@ -56,8 +57,9 @@ class RecentTrees:
     """
 
     on_residuals: bool
-    trees: HistGradientBoostingRegressor | None = None
-    line: Pipeline | None = None
+    trees: HistGradientBoostingRegressor | None = field(default=None, metadata=REMADE)
+    line: Pipeline | None = field(default=None, metadata=REMADE)
+    n_fitted: int = 0
     n_new: int = 0
     level: float = 0.0
     variance: float = 1.0
@@ -86,17 +88,28 @@ class RecentTrees:
             keep, share = np.float64(0.0), 0 * share
         squared_error, weight = keep * self.squared_error + share @ errors**2, keep * self.weight + share.sum()
         scored = replace(self, n_new=n_new, squared_error=squared_error, weight=weight)
-        if n_new < min(_RENEWAL * n_rows, _MOST):
+        if n_new < min(_RENEWAL * n_rows, MOST_NEW):
             return scored
-        y = recent.y[:, 0]
-        level, variance = float(y.mean()), max(float(y.var()), 1e-300)
+        level, variance = float(recent.y.mean()), max(float(recent.y.var()), 1e-300)
+        renewed = replace(scored, n_fitted=n_rows, n_new=0, level=level, variance=variance)
+        return renewed._fitted(columns, recent, n_seen)
+
+    def remade(self, columns: StreamColumns, recent: Rows, n_seen: int) -> RecentTrees:
+        """With the trees that were fitted last, given all that bytes hold, and enough of the last of `n_seen` rows."""
+        known = len(recent.y) - self.n_new
+        if not 0 <= known - self.n_fitted <= known:
+            raise ValueError("the rows that trees were fitted to are missing")
+        rows = slice(known - self.n_fitted, known)
+        return self._fitted(columns, Rows(recent.X[rows], recent.y[rows]), n_seen - self.n_new)
+
+    def _fitted(self, columns: StreamColumns, recent: Rows, n_seen: int) -> RecentTrees:
+        """With trees of the last of so many rows."""
+        y, n_rows, line = recent.y[:, 0], len(recent.y), None
         if n_rows < FEWEST:
-            return replace(scored, trees=None, line=None, n_new=0, level=level, variance=variance)
-        line = None
+            return replace(self, trees=None, line=None)
         if self.on_residuals:
             rows = np.column_stack([columns.of_regressions(recent.X), np.arange(n_seen - n_rows, n_seen)])
             line = make_pipeline(StandardScaler(), BayesianRidge()).fit(rows, y)
             y = y - line.predict(rows)
         trees = HistGradientBoostingRegressor(**_OPTIONS, categorical_features=columns.is_category)
-        trees.fit(columns.of_trees(recent.X), y)
-        return replace(scored, trees=trees, line=line, n_new=0, level=level, variance=variance)
+        return replace(self, trees=trees.fit(columns.of_trees(recent.X), y), line=line)

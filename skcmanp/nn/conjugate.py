@@ -30,6 +30,10 @@ MAX_GROWTH = 4.0
 # noise's, within a factor of exp of this.
 _LOG_LOCAL = 3.0
 
+# Corrections of means are multiples of std, which far from all rows is large and says nothing of the mean. They are
+# believed in full where the noise has at least one in so many parts of the variance, and then ever less.
+_BELIEVED = 3.0
+
 # Rows whose features are made at once: those of more leave the cache.
 READ_ROWS = 256
 
@@ -128,7 +132,7 @@ class ConjugateMemory(nn.Module):
         self.log_shape = nn.Parameter(torch.tensor(math.log(0.5)))  # of a - 1
         log_rate = math.log(0.5) - torch.log1p((2 * log_ratio).exp())
         self.log_rate = nn.Parameter(log_rate.repeat_interleave(n_priors))  # (K,)
-        self.n_hints = (3 + 3 * n_ratios * n_priors) * dim_y + 1
+        self.n_hints = (4 + 3 * n_ratios * n_priors) * dim_y + 1
 
     def features(self, x: Tensor, basis: Basis | None, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """psi(x), and the variance that it misses of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
@@ -258,7 +262,9 @@ class ConjugateMemory(nn.Module):
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
 
         That is of its parts, of the noise and the variance that the features
-        miss, and of the targets' local variance as their squares tell it.
+        miss, and of the targets' local variance as their squares tell it. The
+        last of them are for its head alone: which part of a correction of the
+        means is to be believed.
 
         Normal of (B, M, dy), and hints (B, M, n_hints).
         """
@@ -278,6 +284,9 @@ class ConjugateMemory(nn.Module):
         ]
         mean_noise = (posterior.probability * posterior.noise).sum(1).unsqueeze(1)  # (B, 1, dy)
         noise = (parts.noise + parts.missed / mean_noise).log().mean(-1, keepdim=True)
+        believed = torch.ones_like(std)
+        if self.embed is None:
+            believed = (_BELIEVED * parts.noise * mean_noise / std.square()).clamp(max=1.0)
         hints = torch.cat(
             [
                 mean,
@@ -285,6 +294,7 @@ class ConjugateMemory(nn.Module):
                 *(part.permute(0, 2, 1, 3).flatten(2) for part in details),
                 local.clamp(max=_LOG_LOCAL),
                 noise.clamp(max=_LOG_LOCAL),
+                believed,
             ],
             dim=-1,
         )

@@ -22,7 +22,8 @@ class GaussianHead(nn.Module):
 
     ``std = min_std + (1 - min_std) softplus(raw)``. `offset`, (B, M, dy), is added
     to the mean. Given a prediction to start from, it corrects that: the mean by
-    multiples of its std, and the std by a bounded factor.
+    multiples of its std, of which a part is `believed`, (B, M, dy), and the std
+    by a bounded factor.
 
     Parameters
     ----------
@@ -42,14 +43,20 @@ class GaussianHead(nn.Module):
             nn.init.zeros_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
 
-    def forward(self, h: Tensor, offset: Tensor | None = None, start: Normal | None = None) -> Normal:
+    def forward(
+        self,
+        h: Tensor,
+        offset: Tensor | None = None,
+        start: Normal | None = None,
+        believed: Tensor | None = None,
+    ) -> Normal:
         with torch.autocast(h.device.type, enabled=False):  # bfloat16 would round means and stds too coarsely
             h = self.norm(h.to(self.linear.weight.dtype))
             mean, raw = self.linear(h).chunk(2, dim=-1)  # (B, M, dy) each
         if start is None:
             std = self.min_std + (1 - self.min_std) * F.softplus(raw)
         else:
-            mean = start.mean + start.stddev * mean
+            mean = start.mean + start.stddev * mean * (1.0 if believed is None else believed)
             std = self.min_std + start.stddev * (MAX_LOG_CORRECTION * (raw / MAX_LOG_CORRECTION).tanh()).exp()
         if offset is not None:
             mean = mean + offset

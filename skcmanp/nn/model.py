@@ -83,7 +83,7 @@ class CMANP(nn.Module):
                 self.memory = ConjugateMemory(c.memory_features, c.dim_y, c.memory_regressions)
                 # It suits all functions as it is, and gradients through the memory are its largest cost.
                 self.memory.requires_grad_(False)
-        n_hints = 0 if self.memory is None else self.memory.n_hints
+        n_hints = 0 if self.memory is None else self.memory.n_hints - c.dim_y  # without what is the head's
         self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
         self.norm_row = nn.LayerNorm(c.dim)
         self.embed_count = mlp(2, c.dim, c.dim, 2) if c.count_input else None
@@ -313,9 +313,9 @@ class CMANP(nn.Module):
     def decode(self, x: Tensor, count: Tensor, hints: Tensor | None, *latents: Tensor) -> tuple[Tensor, ...]:
         """Means, standard deviations (B, M, dy) and encodings (B, M, D) of rows, given hints and what `latents` are."""
         features = self.features(self.bound_x(x)).expand(len(count), -1, -1)  # (B, M, F)
-        inputs, start = features, None
+        inputs, start, believed = features, None, None
         if hints is not None:
-            mean, log_std, others = hints.tensor_split([self.config.dim_y, 2 * self.config.dim_y], -1)
+            mean, log_std, others, believed = hints.tensor_split([k * self.config.dim_y for k in (1, 2, -1)], -1)
             start = Normal(mean, log_std.exp(), validate_args=False)  # in the dtype of what is said
             hints = torch.cat([self.bound(mean), log_std, others], dim=-1)
             inputs = torch.cat([features, hints.clamp(-LARGEST_HINT, LARGEST_HINT).to(features.dtype)], dim=-1)
@@ -323,7 +323,7 @@ class CMANP(nn.Module):
         for i, decoder in enumerate(self.decoders):
             h = decoder(h, KeyValue(*latents[2 * i : 2 * i + 2]))
         offset = None if self.readout is None else features @ latents[-1]
-        found = self.head(h, offset, start)
+        found = self.head(h, offset, start, believed)
         return found.mean, found.stddev, h
 
     def joint(
