@@ -39,7 +39,7 @@ class AlgebraMixin:
 
         def _learner(self, y_is_1d: bool, kinds: tuple[Kind, ...]) -> Learner: ...
 
-        def _network(self, or_cpu: bool = False) -> Network: ...
+        def _network(self, state: ContextState | None = None) -> Network: ...
 
     def forget(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows that were read earlier, as if they never had been.
@@ -129,7 +129,7 @@ class AlgebraMixin:
         state.check_possible()
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.kinds, self.memory_features)
         state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
-        network = self._network(or_cpu=True)
+        network = self._network(state)
         check_table(self.checkpoint_, network.config, state.n_features, state.n_outputs)
         network.check_state(state)
         self.n_features_in_ = state.n_features

@@ -15,6 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from skcmanp.adaptation import Adaptation
+from skcmanp.adaptation.fitting import larger
 from skcmanp.files import replacing
 from skcmanp.frames import Kind
 from skcmanp.inference import Network
@@ -195,6 +197,11 @@ class Checkpoint:
         """With a conjugate memory of this size; see `CMANP.with_memory`."""
         return replace(self, memory_features=None if n_features == _own_memory_features(self) else n_features)
 
+    def sized_for(self, adaptation: Adaptation) -> Checkpoint:
+        """With the larger memory, if an adaptation found that it wants one."""
+        own = _own_memory_features(self)
+        return self if adaptation.memory_features <= own else replace(self, memory_features=larger(own))
+
     def load(self) -> CMANP:
         """Read the model.
 
@@ -281,9 +288,11 @@ def _cached_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.d
     return Network(checkpoint.load(), device, dtype)
 
 
-def get_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Network:
-    """The process's network for these weights, device and dtype, loaded at first use."""
-    return _cached_network(checkpoint, device, dtype)
+def get_network(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, adaptation: Adaptation | None = None
+) -> Network:
+    """The process's network for these weights, device and dtype, and for an adaptation, loaded at first use."""
+    return _cached_network(checkpoint if adaptation is None else checkpoint.sized_for(adaptation), device, dtype)
 
 
 def loaded_networks() -> int:

@@ -95,7 +95,7 @@ class _PredictorModule(nn.Module):
     def __init__(self, checkpoint: Checkpoint, state: ContextState) -> None:
         super().__init__()
         _check_plain(state.adaptation)
-        network = get_network(checkpoint, torch.device("cpu"), torch.float64)
+        network = get_network(checkpoint, torch.device("cpu"), torch.float64, state.adaptation)
         self.model, memory, self.count = network.serving(state)
         self.memory = _owned(memory)
         inputs, targets = state.adaptation.inputs, state.adaptation.targets

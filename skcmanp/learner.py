@@ -19,7 +19,18 @@ from skcmanp.state.summary import Summary
 from skcmanp.validation import Rows
 
 # Parameters of the estimator that say how to learn.
-LEARNING = ("standardize", "adapt", "x_bounds", "y_bounds", "chunk_size", "device", "dtype", "n_jobs", "verbose")
+LEARNING = (
+    "memory_features",
+    "standardize",
+    "adapt",
+    "x_bounds",
+    "y_bounds",
+    "chunk_size",
+    "device",
+    "dtype",
+    "n_jobs",
+    "verbose",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Learner:
     feature_names: tuple[str, ...] | None
     kinds: tuple[Kind, ...]
     y_is_1d: bool
+    memory_features: int | None = None
     standardize: bool = True
     adapt: bool | str = "auto"
     x_bounds: ArrayLike | None = None
@@ -69,9 +81,8 @@ class Learner:
         reader = Reader(self.checkpoint, device, dtype, state.adaptation, self.chunk_size)
         return reader.read_parallel(rows.X, rows.y, rows.weight, self.n_jobs, bool(self.verbose))
 
-    @property
-    def _network(self) -> Network:
-        return get_network(self.checkpoint, resolve_device(self.device), DTYPES[self.dtype])
+    def _network(self, adaptation: Adaptation | None = None) -> Network:
+        return get_network(self.checkpoint, resolve_device(self.device), DTYPES[self.dtype], adaptation)
 
     @property
     def adapts_to_rows(self) -> bool:
@@ -82,7 +93,7 @@ class Learner:
         """The state after reading rows, `first_rows` of the stream kept."""
         summary = self.summary(state, rows)
         after = state.absorb(summary, first_rows)
-        self._network.follow(state, after, summary)
+        self._network(state.adaptation).follow(state, after, summary)
         return after
 
     def _read_stream(self, first_rows: FirstRows, rest: Rows) -> ContextState:
@@ -94,7 +105,7 @@ class Learner:
 
     def _adapted_to(self, rows: Rows, trees: bool) -> ContextState:
         """The state of no rows, with what these fix."""
-        network = self._network
+        config = self._network().config
         adaptation = Adaptation.fit(
             rows.X,
             rows.y,
@@ -103,16 +114,17 @@ class Learner:
             standardize=self.standardize,
             x_bounds=self.x_bounds,
             y_bounds=self.y_bounds,
-            how=self._how(network.config),
-            memory_features=network.config.adapted_features,
-            max_columns=network.config.dim_x,
+            how=self._how(config),
+            memory_features=config.adapted_features,
+            may_grow=self.memory_features is None,
+            max_columns=config.dim_x,
             trees=trees,
         )
         return ContextState(
             self.checkpoint.name,
             self.checkpoint.identity,
             adaptation,
-            network.empty_summary(rows.y.shape[1]),
+            self._network(adaptation).empty_summary(rows.y.shape[1]),
             self.feature_names,
             self.kinds,
             self.y_is_1d,

@@ -31,7 +31,7 @@ class Reader(NamedTuple):
 
     def read(self, X: NDArray, y: NDArray, weight: Array | None, progress: bool = False) -> Summary:
         """Read rows chunk by chunk, (n, d) and (n, t)."""
-        network = get_network(self.checkpoint, self.device, self.dtype)
+        network = get_network(self.checkpoint, self.device, self.dtype, self.adaptation)
         total: Summary | None = None
         with progress_bar(total=len(y), unit="row", show=progress) as bar:
             for x_chunk, y_chunk, w_chunk in row_chunks(X, y, weight, self.chunk_size):

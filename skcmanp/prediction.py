@@ -34,7 +34,7 @@ class PredictionMixin:
 
         def _validate_features(self, X: ArrayLike) -> Any: ...
 
-        def _network(self, or_cpu: bool = False) -> Network: ...
+        def _network(self, state: ContextState | None = None) -> Network: ...
 
     def predict(
         self,
@@ -172,4 +172,4 @@ class PredictionMixin:
 
     def _predictor(self) -> Predictor:
         check_is_fitted(self)
-        return Predictor(self._network(or_cpu=True), self.context_, self.chunk_size, self.target_block_size)
+        return Predictor(self._network(self.context_), self.context_, self.chunk_size, self.target_block_size)

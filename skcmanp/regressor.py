@@ -48,9 +48,11 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         mask. Columns of text, and those whose dtype is categorical, always are.
     memory_features : int, default=None
         Features of the checkpoint's conjugate memory; None means as many as it
-        has. More follow more intricate functions, see `CMANP.with_memory`; the
-        state grows with their square, and so does the cost of a row. It is 448
-        for ``tabular`` (0.9 MB) and 192 for ``gp-1d``.
+        has, 448 for ``tabular`` (0.9 MB) and 192 for ``gp-1d``, or half as many
+        more (1.9 MB) where a function is almost without noise and these miss
+        more of it than the noise hides. More follow more intricate functions,
+        see `CMANP.with_memory`; the state grows with their square, and so does
+        the cost of a row.
     standardize : bool, default=True
         Centre and scale X and y by the weighted moments of the first data
         seen: those that `fit` is given, or the first rows that `partial_fit`
@@ -293,5 +295,7 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         parameters = {name: getattr(self, name) for name in LEARNING}
         return Learner(self.checkpoint_, names, kinds, y_is_1d, **parameters)
 
-    def _network(self, or_cpu: bool = False) -> Network:
-        return get_network(self.checkpoint_, resolve_device(self.device, or_cpu=or_cpu), DTYPES[self.dtype])
+    def _network(self, state: ContextState | None = None) -> Network:
+        """That of a state, which need not be on the device that there was; or, before there is one, to learn with."""
+        device, adaptation = resolve_device(self.device, or_cpu=state is not None), state.adaptation if state else None
+        return get_network(self.checkpoint_, device, DTYPES[self.dtype], adaptation)

@@ -244,8 +244,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
             for network in state.experts.networks:
                 network.state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
             self.n_features_in_ = context.n_features
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
+            self.__dict__.pop("feature_names_in_", None)
             if context.feature_names is not None:
                 self.feature_names_in_ = np.array(context.feature_names, dtype=object)
             self.state_ = state
@@ -393,8 +392,9 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
             self.checkpoint_,
             None if names is None else tuple(names),
             kinds,
-            True,
+            y_is_1d=True,
             trees=False,  # there are experts for that
+            memory_features=self._config(self.checkpoint_).memory_features,
             device=self.device,
             dtype=self.dtype,
         )

@@ -9,19 +9,18 @@ import torch
 from conftest import inputs_of, make_model, targets_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.gaussian_process.kernels import Matern
 
-from skcmanp.adaptation import Adaptation, Basis, Part, adaptation
-from skcmanp.adaptation.adaptation import PARTS, UNKNOWN_RATIO
+from skcmanp.adaptation import Adaptation, Part, adaptation
+from skcmanp.adaptation.adaptation import PARTS
+from skcmanp.adaptation.basis import UNKNOWN_RATIO
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale, maximise_evidence
 from skcmanp.adaptation.fitting import MAX_SHARE
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.main_effects import MainEffects
-from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import sample_rows
-from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
+from skcmanp.adaptation.trend import PRIOR_SLOPE, Trend
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.inference import Network
 from skcmanp.state.context import ContextState
@@ -223,38 +222,12 @@ def test_missed_variance_is_in_units_of_every_target():
 # ------------------------------------------------------------------ in use
 
 
-def basis_of(parts, n_features, **changes):
-    one = torch.ones(1).double()
-    basis = Basis(tuple(part.to("cpu") for part in parts), None, one, one, n_features, parts[0].slope.shape[-1])
-    return replace(basis, **changes)
-
-
-def test_features_are_those_of_all_parts_and_spare_ones_are_zero():
-    x = torch.randn(2, 5, 3)
-    parts = Trend(np.ones(3)), RandomWaves.draw(3, 4, np.array([0.3])), InducingPoints(np.eye(3), np.array([0.7]))
-    psi, missed = basis_of(parts, 17).features(x)
-    made = [part.to("cpu")(x) for part in parts]
-    torch.testing.assert_close(psi[..., :15], torch.cat([features for features, _ in made], -1))
-    assert not psi[..., 15:].any()
-    torch.testing.assert_close(missed, made[2][1])
-    torch.testing.assert_close(basis_of(parts, 17).missed_covariance(x), parts[2].to("cpu").missed_covariance(x))
-
-
 def test_the_weight_of_all_rows_is_read_off_the_sums():
     basis = fitted(smooth).basis(64)
     x, weight = torch.randn(1, 30, 3), torch.rand(30).double()
     psi, _ = basis.features(x)
     a = (weight.unsqueeze(-1) * psi).mT @ psi
     torch.testing.assert_close(basis.read_weight(a), weight.sum().unsqueeze(0))
-
-
-def test_rows_that_features_miss_count_less_but_by_a_bounded_factor():
-    missed = torch.tensor([[0.0, 0.5, 1.0]]).double()
-    one = torch.ones(1).double()
-    basis = basis_of((Trend(np.ones(1)),), 2, ratio=2 * one)
-    np.testing.assert_allclose(basis.weight(missed), [[1, 1 / 3, 1 / 5]])
-    large = basis_of((Trend(np.ones(1)),), 2, ratio=1e6 * one)
-    np.testing.assert_allclose(large.weight(missed)[0, 2], 1 / (1 + MAX_WEIGHT_RATIO**2))
 
 
 def test_noise_is_the_profiles_or_the_same_everywhere():
@@ -266,29 +239,6 @@ def test_noise_is_the_profiles_or_the_same_everywhere():
     quiet = replace(found, noise=None).basis(64).noise(torch.tensor(x).unsqueeze(0))
     assert (quiet == 1).all()
     assert quiet.shape == noise.shape
-
-
-@pytest.mark.parametrize("n_features", [103, 104])
-@pytest.mark.parametrize("n_points", [0, 7, 200])
-def test_points_alone_make_a_basis_of_the_whole_process(n_features, n_points):
-    x = torch.randn(3, 20, 2)
-    points = torch.randn(3, n_points, 2)
-    basis = Basis.of_points(points, None, n_features)
-    psi, missed = basis.features(x)
-    assert psi.shape == (3, 20, n_features)
-    x = x.double()
-    line = PRIOR_SLOPE**2 * x @ x.mT + PRIOR_CONSTANT**2
-    kernel = psi @ psi.mT - line
-    np.testing.assert_allclose(kernel.diagonal(dim1=1, dim2=2) + missed, 1, atol=1e-4)
-    used = min(n_points / (n_features - 3), 1.0)
-    with_missed = kernel + basis.missed_covariance(x)
-    for i in range(3):
-        off = ~np.eye(20, dtype=bool)
-        error = np.abs(with_missed[i].numpy() - Matern(1.0, nu=2.5)(x[i].numpy()))[off]
-        assert error.mean() < 0.12 * (1 - used) + 1e-4
-    assert (basis.ratio == UNKNOWN_RATIO).all()
-    told = Basis.of_points(points, torch.tensor([1.0, 2.0, 3.0]), n_features)
-    np.testing.assert_array_equal(told.ratio, [1, 2, 3])
 
 
 # ------------------------------------------------------------------ the protocol of parts
@@ -379,11 +329,6 @@ def test_the_missed_covariance_has_what_is_missed_on_its_diagonal_or_is_left_out
         assert torch.linalg.eigvalsh(covariance).min() > -1e-8
     else:
         assert covariance == 0
-
-
-def test_more_features_than_the_memory_has_are_refused():
-    with pytest.raises(RuntimeError):
-        basis_of((Trend(np.ones(3)),), 3).features(torch.randn(1, 5, 3))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skcmanp.adaptation.fitting import MAX_SHARE, draft_memory, fit_memory
+from skcmanp.adaptation.fitting import MAX_SHARE, draft_memory, fit_without_memory, larger
 from skcmanp.adaptation.missed import FOLDS
 from skcmanp.adaptation.rows import Rows, split_rows
 
@@ -19,7 +19,7 @@ def rows(n=240, t=1):
 
 @functools.cache
 def draft():
-    return draft_memory(rows(), 60)
+    return draft_memory(rows(), 60, False)
 
 
 @functools.cache
@@ -39,11 +39,24 @@ def test_features_fill_the_memory():
     assert len(points.points) == int(MAX_SHARE * places)
 
 
+@pytest.mark.parametrize(("noise", "grows"), [(1e-3, True), (3.0, False)])
+def test_functions_without_noise_get_more_inducing_points(noise, grows):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (400, 3))
+    y = np.sin(3 * x[:, :1]) * np.cos(3 * x[:, 1:2]) + x[:, 2:] + noise * rng.normal(size=(400, 1))
+    few = Rows(x, y / y.std(), np.ones(400))
+    fixed, free = (draft_memory(few, 90, may_grow) for may_grow in (False, True))
+    assert (len(free.points) > len(fixed.points)) == grows
+    n_features = sum(part.n_features for part in free.finished().parts)
+    most = larger(90) if grows else 90
+    assert most - 1 <= n_features <= most
+
+
 def test_networks_without_a_memory_want_length_scales_alone():
-    found = fit_memory(rows(), 0)
+    found = fit_without_memory(rows())
     assert found.parts == ()
     np.testing.assert_array_equal(found.squares, 0)
-    np.testing.assert_array_equal(found.lengthscale, fit_memory(rows(), 0).lengthscale)
+    np.testing.assert_array_equal(found.lengthscale, fit_without_memory(rows()).lengthscale)
 
 
 def test_features_can_be_made_of_other_rows():
@@ -83,6 +96,6 @@ def test_a_function_changes_the_more_the_farther_rows_are():
 
 
 def test_every_target_has_its_own_scales():
-    found = fit_memory(rows(120, 2), 30)
+    found = draft_memory(rows(120, 2), 30, False).finished()
     assert found.missed.shape == (2,)
     assert found.ratio.shape == (1,)

@@ -23,7 +23,7 @@ LAYERS = [
     {"adaptation.inputs", "adaptation.warp", "adaptation.first_rows"},
     {"adaptation.targets"},
     {"adaptation.inducing", "adaptation.main_effects", "adaptation.missed", "adaptation.noise"},
-    {"adaptation.evidence"},
+    {"adaptation.evidence", "adaptation.basis"},
     {"adaptation.sparse_process"},
     {"adaptation.fitting"},
     {"adaptation.adaptation"},

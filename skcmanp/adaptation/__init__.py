@@ -11,12 +11,14 @@ One way through, from rows to what is frozen, see `Adaptation.fit`:
 - `trend`, `main_effects`, `inducing`, `waves`: the parts of the conjugate memory's features.
 - `sparse_process`: where inducing points are best, and how the noise varies (`noise`).
 - `missed`: how large the function is that the features miss.
+- `basis`: what all of these make of rows, on a device.
 - `first_rows`: the first rows of a stream, until there are enough.
 
 Every part is a `Part`: frozen arrays, features of rows, and the variance that these miss.
 """
 
-from skcmanp.adaptation.adaptation import Adaptation, Basis
+from skcmanp.adaptation.adaptation import Adaptation
 from skcmanp.adaptation.base import Part
+from skcmanp.adaptation.basis import Basis
 
 __all__ = ["Adaptation", "Basis", "Part"]

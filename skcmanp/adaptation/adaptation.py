@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,32 +10,28 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Frozen, Part
+from skcmanp.adaptation.basis import UNKNOWN_RATIO, Basis
 from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.columns import row_chunks
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale
-from skcmanp.adaptation.fitting import Draft, draft_memory, fit_memory
+from skcmanp.adaptation.fitting import Draft, draft_memory, fit_without_memory
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.inputs import Inputs, Selection
 from skcmanp.adaptation.main_effects import MainEffects
-from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO
+from skcmanp.adaptation.missed import FOLDS
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.ridge import Ridge
 from skcmanp.adaptation.rows import MAX_ROWS, Rows, fold_of, sample_rows, split_rows
 from skcmanp.adaptation.targets import Targets
 from skcmanp.adaptation.trees import MAX_ROWS as TREE_ROWS
 from skcmanp.adaptation.trees import MIN_ROWS, Trees, rough_predictions
-from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
+from skcmanp.adaptation.trend import PRIOR_SLOPE, Trend
 from skcmanp.adaptation.warp import choose_warp
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.frames import Kind
-from skcmanp.replay import Replayed
-
-# Signal-to-noise ratio where nothing is known of it: any will do.
-UNKNOWN_RATIO = 1e3
 
 _SAMPLE_ROWS = 65_536
 
@@ -55,82 +50,6 @@ _MUCH_WORSE = 2.0
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
 _INPUTS: tuple[type[Frozen], ...] = (Encoding, Selection, Categories, Trees, Ridge)
 FROZEN: tuple[type[Frozen], ...] = (*_INPUTS, Targets, *PARTS, NoiseProfile)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Basis:
-    """What turns rows into features of the conjugate memory, on a device."""
-
-    parts: tuple[Part, ...]
-    noise_profile: NoiseProfile | None  # none is the same everywhere
-    ratio: Tensor  # signal-to-noise ratio, (1,) or (B,)
-    scale: Tensor  # standard deviation of the process that features miss, (t,) or (1,)
-    n_features: int
-    n_columns: int  # of rows; a further one is the variance of what is unknown of them
-
-    @classmethod
-    def of_points(cls, points: Tensor, ratio: Tensor | None, n_features: int) -> Basis:
-        """Of inducing points (B, p, d) and signal-to-noise ratios (B,), and else of what is sensible before rows are.
-
-        Inducing points carry the share of the process that they have of the
-        places, and those beyond that number are left out.
-        """
-        n_columns, device = points.shape[-1], points.device
-        places = n_features - n_columns - 1
-        points = points[:, :places].double()
-        share = torch.full((len(points),), points.shape[1] / places, dtype=torch.float64, device=device)
-        slope = torch.full((n_columns,), PRIOR_SLOPE, dtype=torch.float64, device=device)
-        waves = RandomWaves.draw(n_columns, (places - points.shape[1]) // 2, np.ones(1)).to(device)
-        parts = (Trend(slope), InducingPoints(points, share), RandomWaves(waves.frequency, 1 - share))
-        one = torch.ones(1, dtype=torch.float64, device=device)
-        return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features, n_columns)
-
-    def features(self, x: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
-        """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
-
-        Columns that are to stand `beside` them, (B, N, any), follow.
-        """
-        return self._features(x, *beside)
-
-    @functools.cached_property
-    def _features(self) -> Replayed:
-        return Replayed(self._made, n_rows=1)
-
-    def _made(self, x: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor]:
-        x, unknown = self.columns(x), x[..., self.n_columns :].double().sum(-1)
-        made, missed = zip(*(part(x) for part in self.parts), strict=True)
-        batch = torch.broadcast_shapes(*(part.shape[:-2] for part in made))
-        spare = self.n_features - sum(part.shape[-1] for part in made)  # where there is room for half a wave
-        rows = made[0].shape[-2]
-        made = (*made, made[0].new_zeros(*batch, rows, spare), *beside)
-        psi = torch.cat([part.expand(*batch, -1, -1) for part in made], dim=-1)
-        return psi, psi.new_zeros(*batch, rows) + unknown + sum(missed)
-
-    def columns(self, x: Tensor) -> Tensor:
-        """What is known of rows, (B, N, d or d + 1) -> (B, N, d)."""
-        return x[..., : self.n_columns]
-
-    def weight(self, missed: Tensor) -> Tensor:
-        """Of rows that are read. What features miss acts as noise there, but by a bounded factor, (..., N)."""
-        ratio = self.ratio.clamp(max=MAX_WEIGHT_RATIO).unsqueeze(-1)
-        return 1 / (1 + ratio.square() * missed)
-
-    def read_weight(self, a: Tensor) -> Tensor:
-        """Sum of all weights of the rows that sums (B, F, F) are of, which is that of a constant feature, (B,)."""
-        constant = self.parts[0].n_features - 1  # the trend's
-        return a[..., constant, constant] / PRIOR_CONSTANT**2
-
-    def noise(self, x: Tensor) -> Tensor:
-        """Variance of the noise relative to its mean, (..., N, d) -> (..., N)."""
-        if self.noise_profile is None:
-            return torch.ones_like(x[..., 0], dtype=torch.float64)
-        return self.noise_profile.variance(self.columns(x))
-
-    def missed_covariance(self, x: Tensor) -> Tensor:
-        """Covariance between rows of what the features miss of a process of variance one, (B, N, d) -> (B, N, N)."""
-        x = self.columns(x)
-        none = torch.zeros(*x.shape[:-1], x.shape[-2], dtype=torch.float64, device=x.device)
-        return none + sum(part.missed_covariance(x) for part in self.parts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,6 +103,7 @@ class Adaptation:
         y_bounds: ArrayLike | None = None,
         how: str = "none",
         memory_features: int = 0,
+        may_grow: bool = False,
         max_columns: int = 32,
         trees: bool = True,
     ) -> Adaptation:
@@ -207,6 +127,9 @@ class Adaptation:
         memory_features : int, default=0
             Number of features of the conjugate memory. With none, as for networks
             that learned theirs, only length-scales are fixed beside.
+        may_grow : bool, default=False
+            Whether the memory may have half as many features more, where a function
+            is almost without noise and these follow it more closely.
         max_columns : int, default=32
             Features that the network sees, at most.
         trees : bool, default=True
@@ -240,7 +163,7 @@ class Adaptation:
                 return cls._before_rows(inputs, targets, how, memory_features)
             # Without a memory nothing could say whether they help.
             with_trees = trees and memory_features > 0 and inputs.n_features + y.shape[1] <= max_columns
-            return cls._by_rows(inputs, targets, rows, memory_features, with_trees)
+            return cls._by_rows(inputs, targets, rows, memory_features, may_grow, with_trees)
 
     @classmethod
     def _before_rows(cls, inputs: Inputs, targets: Targets, how: str, memory_features: int) -> Adaptation:
@@ -257,16 +180,16 @@ class Adaptation:
 
     @classmethod
     def _by_rows(
-        cls, inputs: Inputs, targets: Targets, rows: Rows, memory_features: int, with_trees: bool
+        cls, inputs: Inputs, targets: Targets, rows: Rows, memory_features: int, may_grow: bool, with_trees: bool
     ) -> Adaptation:
         """What different rows, encoded, say."""
         few, test = rows.take(slice(MAX_ROWS)), None
         if not memory_features:
-            fitted = fit_memory(_seen(inputs, few), 0)
+            fitted = fit_without_memory(_seen(inputs, few))
         else:
-            draft = draft_memory(_seen(inputs, few), memory_features)
+            draft = draft_memory(_seen(inputs, few), memory_features, may_grow)
             if with_trees and len(rows.x) >= MIN_ROWS:
-                inputs, draft, test = _with_trees(inputs, draft, rows, memory_features)
+                inputs, draft, test = _with_trees(inputs, draft, rows, memory_features, may_grow)
             fitted = draft.finished()
             if test is not None:
                 fitted = fitted._replace(missed=draft.tested(*test, fitted.noise).missed)
@@ -284,6 +207,11 @@ class Adaptation:
     def n_targets(self) -> int:
         """Number of targets."""
         return len(self.targets.centre)
+
+    @property
+    def memory_features(self) -> int:
+        """Number of features of the conjugate memory that it makes."""
+        return sum(part.n_features for part in self.parts)
 
     @property
     def lengthscale(self) -> Array:
@@ -369,7 +297,7 @@ def _seen(inputs: Inputs, rows: Rows, are_read: bool = True) -> Rows:
 
 
 def _with_trees(
-    plain: Inputs, draft: Draft, rows: Rows, memory_features: int
+    plain: Inputs, draft: Draft, rows: Rows, memory_features: int, may_grow: bool
 ) -> tuple[Inputs, Draft, tuple[Rows, Rows] | None]:
     """With trees, if rows that are left out are then predicted better, by what the others say.
 
@@ -387,9 +315,10 @@ def _with_trees(
     if np.mean(np.square(error)) > _MUCH_WORSE * draft.tested(*without).square:
         return plain, draft, None
     again = again.with_trees(kept)
-    other, test = draft_memory(_seen(again, few), memory_features), (_seen(again, kept), _seen(again, others, False))
+    other = draft_memory(_seen(again, few), memory_features, may_grow)
+    test = _seen(again, kept), _seen(again, others, False)
     before, after = (memory.tested(*seen, memory.noise()) for memory, seen in ((draft, without), (other, test)))
     if after.score < before.score + max(_GAIN_OF_ROW, _GAIN / len(others.x)):
         return plain, draft, None
     inputs = plain.with_trees(rows)
-    return inputs, draft_memory(_seen(inputs, few), memory_features, other.evidence), test
+    return inputs, draft_memory(_seen(inputs, few), memory_features, may_grow, other.evidence), test

@@ -24,6 +24,14 @@ from skcmanp.kernels import matern52_of
 # Inducing points carry at most this share of a function's variance: a stream goes on to where there are none.
 MAX_SHARE = 0.97
 
+# What inducing points miss of a function, in units of the noise's variance, that makes more of them worth their cost.
+_LIMITED = 0.1
+
+
+def larger(memory_features: int) -> int:
+    """Features of a memory that follows functions almost without noise more closely."""
+    return memory_features * 3 // 2
+
 
 class Fitted(NamedTuple):
     """A conjugate memory as the first rows fix it."""
@@ -110,8 +118,11 @@ class Draft:
         return unit * float(np.mean(lines + 2 * self._variance * (1 - matern52_of(distance))))
 
 
-def draft_memory(rows: Rows, memory_features: int, evidence: Evidence | None = None) -> Draft:
-    """How features matter to a memory of so many features, by different rows, standardised, or as `evidence` has it."""
+def draft_memory(rows: Rows, memory_features: int, may_grow: bool, evidence: Evidence | None = None) -> Draft:
+    """How features matter to a memory of so many features, by different rows, standardised, or as `evidence` has it.
+
+    Inducing points that miss more than the noise hides are more, if the memory `may_grow`.
+    """
     d = rows.x.shape[1]
     places = max(memory_features - d - 1, 0)  # for all but the trend
     effects = MainEffects.fit(rows.x, rows.weight, n_cosines(d, places))
@@ -119,15 +130,18 @@ def draft_memory(rows: Rows, memory_features: int, evidence: Evidence | None = N
     trend = Trend(evidence.slope * evidence.lengthscale)
     effects = effects.rescaled(evidence.effects, evidence.lengthscale)
     places -= effects.n_features
-    points = choose_points(rows.x / evidence.lengthscale, int(MAX_SHARE * places), rows.x)
+    x, local = rows.x / evidence.lengthscale, 1 - float(np.square(evidence.effects).sum())
+    points = choose_points(x, int(MAX_SHARE * places), rows.x)
+    if may_grow and len(points) == int(MAX_SHARE * places):
+        _, missed = InducingPoints(points, np.array([local])).to("cpu")(torch.from_numpy(x))
+        if float(torch.as_tensor(missed).mean()) * evidence.ratio**2 > _LIMITED:
+            places += larger(memory_features) - memory_features
+            points = choose_points(x, int(MAX_SHARE * places), rows.x)
     return Draft(rows, evidence, (trend, effects) if effects.n_features else (trend,), points, places)
 
 
-def fit_memory(rows: Rows, memory_features: int) -> Fitted:
-    """Fit parts for so many features to different rows, standardised."""
-    if memory_features:
-        return draft_memory(rows, memory_features).finished()
-    # A network without a memory, or one that learned its features.
+def fit_without_memory(rows: Rows) -> Fitted:
+    """Length-scales alone, by different rows, standardised, for networks without a memory or with learned features."""
     evidence, one = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0)), np.ones(1)
     ratio = np.array([evidence.ratio])
     return Fitted(evidence.lengthscale, (), None, ratio, one, np.zeros(len(rows.x)), lambda x, other: 0.0)

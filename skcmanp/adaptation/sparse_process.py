@@ -11,11 +11,11 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import OptimizeResult, minimize, minimize_scalar
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.evidence import EVIDENCE_ROWS, MIN_GAIN, Evidence
@@ -27,6 +27,9 @@ from skcmanp.kernels import matern52_and_slope
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
 _ITERATIONS = 15
+
+# Log-evidence in nats per target value that an iteration must gain, or it is the last one.
+_LEAST_GAIN = 1e-3
 
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
@@ -147,8 +150,17 @@ def _maximise(
 
     def minimum(objective: Callable[[Array], tuple[float, Array]], begin: Array, iterations: int) -> Array:
         bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * (len(begin) - 1 - n_weights)]
-        options = {"maxiter": iterations}
-        return minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+        before = math.inf
+
+        def stop_if_little_is_gained(intermediate_result: OptimizeResult) -> None:
+            nonlocal before
+            gained, before = before - intermediate_result.fun, intermediate_result.fun
+            if gained < _LEAST_GAIN * y.size:
+                raise StopIteration
+
+        options, callback = {"maxiter": iterations}, stop_if_little_is_gained
+        how: dict[str, Any] = {"method": "L-BFGS-B", "bounds": bounds, "options": options, "callback": callback}
+        return minimize(objective, begin, jac=True, **how).x
 
     few = slice(EVIDENCE_ROWS if moves else None)  # enough to start from
     fixed = project(points).of(few)

@@ -54,7 +54,7 @@ class StreamReading:
     def predict(self, learner: Learner, X: Array) -> tuple[Array, Array]:
         """Mean and standard deviation, (m, d) -> (m,), (m,)."""
         device = resolve_device(learner.device, or_cpu=True)
-        network = get_network(learner.checkpoint, device, DTYPES[learner.dtype])
+        network = get_network(learner.checkpoint, device, DTYPES[learner.dtype], self.state.adaptation)
         mean, std = Predictor(network, self.state, learner.chunk_size, None).predict(X)
         return mean[:, 0], std[:, 0]
 
