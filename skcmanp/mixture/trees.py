@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import BayesianRidge
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcmanp.mixture.columns import StreamColumns
@@ -46,8 +45,8 @@ class RecentTrees:
         fitted to the same rows, leaves. So they follow what grows beyond all rows.
     trees : HistGradientBoostingRegressor, optional
         None as long as there are too few rows: their mean then is the forecast.
-    line : Pipeline, optional
-        The linear regression.
+    line : ndarray (p + 2,), optional
+        Coefficients of the linear regression, and its constant.
     n_fitted, n_new : int
         Rows of the last fit, and since.
     level, variance : float
@@ -58,7 +57,7 @@ class RecentTrees:
 
     on_residuals: bool
     trees: HistGradientBoostingRegressor | None = field(default=None, metadata=REMADE)
-    line: Pipeline | None = field(default=None, metadata=REMADE)
+    line: Array | None = None
     n_fitted: int = 0
     n_new: int = 0
     level: float = 0.0
@@ -70,7 +69,7 @@ class RecentTrees:
         """Mean and standard deviation, given columns of trees (m, e), and of regressions with the time (m, p + 1)."""
         mean = np.full(len(codes), self.level) if self.trees is None else self.trees.predict(codes)
         if self.line is not None:
-            mean = mean + self.line.predict(known)
+            mean = mean + _along(self.line, known)
         # As if five rows had shown the variance of the targets.
         variance = (self.squared_error + 5 * self.variance) / (self.weight + 5)
         return mean, np.full(len(codes), np.sqrt(variance))
@@ -109,7 +108,14 @@ class RecentTrees:
             return replace(self, trees=None, line=None)
         if self.on_residuals:
             rows = np.column_stack([columns.of_regressions(recent.X), np.arange(n_seen - n_rows, n_seen)])
-            line = make_pipeline(StandardScaler(), BayesianRidge()).fit(rows, y)
-            y = y - line.predict(rows)
+            scaler, ridge = StandardScaler().fit(rows), BayesianRidge()
+            slope = ridge.fit(scaler.transform(rows), y).coef_ / scaler.scale_
+            line = np.append(slope, ridge.intercept_ - slope @ scaler.mean_)
+            y = y - _along(line, rows)
         trees = HistGradientBoostingRegressor(**_OPTIONS, categorical_features=columns.is_category)
         return replace(self, trees=trees.fit(columns.of_trees(recent.X), y), line=line)
+
+
+def _along(line: Array, rows: Array) -> Array:
+    """Values of a line (p + 1,), whose constant is last, at rows (n, p)."""
+    return rows @ line[:-1] + line[-1]
