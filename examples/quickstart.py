@@ -85,22 +85,20 @@ def paint(reg):
     return np.clip(mean, 0, 1).reshape(*places.shape[:2], 3), std.mean(axis=1).reshape(places.shape[:2])
 
 
-photograph = CMANPRegressor(dtype="float32").partial_fit(X[:few], y[:few])
-after_few, _ = paint(photograph)
-edges = [*2 ** np.arange(7, 15), many]
 title = f"Photograph, {many:,} of {height * width:,} pixels, 2 features"
-history = read_stream(title, photograph, X, y, edges)
+photograph = CMANPRegressor(dtype="float32").partial_fit(X[:8], y[:8])
+history = read_stream(title, photograph, X, y, [8, 16, 32, 64, few])
+after_few, _ = paint(photograph)
+edges = [*few * 2 ** np.arange(8), many]
+history = np.vstack([history, read_stream("The same, read on", photograph, X, y, edges)])
 after_many, uncertainty = paint(photograph)
 
 # %%
 # The picture
 # -----------
-figure, axes = plt.subplot_mosaic(
-    [["table"] * 6 + ["error"] * 6, ["few"] * 3 + ["many"] * 3 + ["std"] * 3 + ["truth"] * 3],
-    figsize=(13, 7.5),
-    height_ratios=[1.35, 1],
-    layout="constrained",
-)
+figure = plt.figure(figsize=(13, 8), layout="constrained")
+top, bottom = figure.subfigures(2, height_ratios=[1.5, 1])
+axes = top.subplot_mosaic([["table", "error"]]) | bottom.subplot_mosaic([["few", "many", "std", "truth"]])
 ax = axes["table"]
 by_mean = np.argsort(mean)
 for rows, colour, label in ((inside, "C0", "inside"), (~inside, "C3", "outside")):
@@ -112,13 +110,15 @@ ax.set(title="A table: 80 patients that were not read", xlabel="patients, by pre
 ax.legend(loc="upper left", fontsize=8)
 
 ax = axes["error"]
-ax.plot(history[:, 0], history[:, 1], "o-", label="of the next chunk, before it is read")
-ax.axhline(y.std(axis=0).mean(), color="k", ls="--", lw=1, label="of the mean colour")
+ax.plot(history[:, 0], history[:, 1], "o-", label="the next chunk, before it is read")
+ax.axhline(y.std(axis=0).mean(), color="k", ls="--", lw=1, label="the mean colour as prediction")
 ax.set(
-    title="A photograph: error falls as pixels are read", xlabel="pixels read", ylabel="RMSE of colours, from 0 to 1"
+    title="A photograph: the error falls as pixels are read",
+    xlabel="pixels read",
+    ylabel="RMSE of colours, from 0 to 1",
 )
 ax.set(xscale="log", ylim=(0, None))
-ax.legend(loc="center right", fontsize=8)
+ax.legend(loc="lower left", fontsize=8)
 
 for key, picture, title in (
     ("few", after_few, f"predicted from {few} pixels"),
