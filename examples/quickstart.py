@@ -86,8 +86,8 @@ def paint(reg):
 
 
 title = f"Photograph, {many:,} of {height * width:,} pixels, 2 features"
-photograph = CMANPRegressor(dtype="float32").partial_fit(X[:8], y[:8])
-history = read_stream(title, photograph, X, y, [8, 16, 32, 64, few])
+photograph = CMANPRegressor(dtype="float32").partial_fit(X[:16], y[:16])
+history = read_stream(title, photograph, X, y, [16, 32, 64, few])
 after_few, _ = paint(photograph)
 edges = [*few * 2 ** np.arange(8), many]
 history = np.vstack([history, read_stream("The same, read on", photograph, X, y, edges)])
