@@ -11,10 +11,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
-from functools import partial
 from itertools import pairwise
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -144,9 +144,44 @@ def make_table(n: int) -> pd.DataFrame:
     return pd.DataFrame(X, columns=[f"x{i}" for i in range(10)]).assign(**{TARGET: y})
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    return call(), time.perf_counter() - start
+class Usage(Thread):
+    """Memory and processor time of this process and all that it starts, looked at twice a second, within ``with``."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak_mb, self._over = 0.0, Event()
+        self._before: dict[int, float] = {}
+        self._cpu: dict[int, float] = {}
+
+    def __enter__(self) -> Usage:
+        self._look()
+        self._before = dict(self._cpu)
+        self._start = time.perf_counter()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._start
+        self._over.set()
+        self.join()
+        self._look()
+        # Of processes that have ended, as it was when they were last seen.
+        self.cpu_seconds = sum(cpu - self._before.get(pid, 0.0) for pid, cpu in self._cpu.items())
+
+    def run(self) -> None:
+        while not self._over.wait(0.5):
+            self._look()
+
+    def _look(self) -> None:
+        import psutil
+
+        this, mb = psutil.Process(), 0.0
+        for process in (this, *this.children(recursive=True)):
+            with suppress(psutil.Error):  # it has ended meanwhile
+                times = process.cpu_times()
+                self._cpu[process.pid] = times.user + times.system
+                mb += process.memory_full_info().pss / 1e6  # what several share is counted once
+        self.peak_mb = max(self.peak_mb, mb)
 
 
 def main() -> None:
@@ -161,24 +196,28 @@ def main() -> None:
     table = make_table(arguments.rows)
     X, y = table.drop(columns=TARGET), table[TARGET]
     seed = CMANPRegressor().fit(X[:2_000], y[:2_000])
-    whole, alone = timed(partial(deepcopy(seed).decay(0).partial_fit, X, y))
+    with Usage() as usage:
+        whole = deepcopy(seed).decay(0).partial_fit(X, y)
     mean, std = whole.predict(X[:1_000], return_std=True)
-    rows = [{"engine": "one process", "workers": 1, "rows": len(y), "seconds": alone, "difference": 0.0}]
+    rows = [measured("one process", 1, usage, len(y), 0.0)]
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "table.parquet")
         table.to_parquet(path, row_group_size=-(-len(table) // N_SHARDS))
         for name in arguments.engines:
             engine, run = ENGINES[name]
-            with engine(arguments.workers) as running:
-                merged, seconds = timed(partial(run, running, seed, path))
+            with engine(arguments.workers) as running, Usage() as usage:
+                merged = run(running, seed, path)
             assert merged.n_samples_seen_ == len(y)
             other_mean, other_std = merged.predict(X[:1_000], return_std=True)
             difference = max(np.abs(other_mean - mean).max(), np.abs(other_std - std).max()) / np.abs(mean).max()
-            same = {"workers": arguments.workers, "rows": len(y), "seconds": seconds, "difference": float(difference)}
-            rows.append({"engine": name, **same})
-    for row in rows:
-        row["rows_per_second"] = row["rows"] / row["seconds"]
-    write("engines", rows, keys=("engine",))
+            rows.append(measured(name, arguments.workers, usage, len(y), float(difference)))
+            write("engines", rows, keys=("engine",))
+
+
+def measured(engine: str, workers: int, usage: Usage, rows: int, difference: float) -> dict[str, object]:
+    costs = {"seconds": usage.seconds, "cpu seconds": usage.cpu_seconds, "peak MB": usage.peak_mb}
+    rate = {"rows_per_second": rows / usage.seconds}
+    return {"engine": engine, "workers": workers, "rows": rows, **costs, **rate, "difference": difference}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 Read two real data sets as streams
 ==================================
 
-The estimator learns by reading rows. Here it reads the diabetes table in
-chunks of 40 rows, and a photograph in chunks of 8,192 pixels: a pixel is a
-row, with its place as features and its colour as targets. Every chunk is
-predicted before it is read, so all figures are on rows not seen before, and
-the state has the same size from the first chunk to the last.
+The estimator learns by reading rows. Here it reads the diabetes table, 40 rows
+at a time, and a tenth of a photograph, in chunks that double: a pixel is a row,
+with its place as features and its colour as targets. Every chunk is predicted
+before it is read, so all scores are of rows not seen before.
 """
 
 # %%
@@ -14,6 +13,7 @@ the state has the same size from the first chunk to the last.
 # --------------------
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -27,28 +27,22 @@ from sklearn.datasets import load_diabetes, load_sample_image
 from skcmanp import CMANPRegressor
 
 
-def read_stream(name, reg, X, y, first, chunk):
-    """Read rows in chunks, score each before it is read, print and return the scores."""
-    print(f"\n{name}: {len(X):,} rows, {X.shape[1]} features, checkpoint ", end="")
+def read_stream(name, reg, X, y, edges):
+    """Read on, chunk by chunk between the edges; score each before it is read, print and return the scores."""
+    print(f"\n{name}")
+    print(f"{'rows read':>10} {'seconds':>8} {'state bytes':>12} {'RMSE':>8} {'NLL':>8} {'90 % coverage':>14}")
     start = time.perf_counter()
-    reg.fit(X[:first], y[:first])
-    print(f"{reg.checkpoint_.name!r}")
-    print(f"{'rows seen':>10} {'seconds':>8} {'state bytes':>12} {'RMSE':>8} {'NLL':>8} {'90 % coverage':>14}")
     history = []
-    stages = set(np.geomspace(1, np.ceil((len(X) - first) / chunk), 6).astype(int))
-    for i, at in enumerate(range(first, len(X), chunk), start=1):
-        X_new, y_new = X[at : at + chunk], y[at : at + chunk]
-        mean, std = reg.predict(X_new, return_std=True)
-        rmse = np.sqrt(np.mean((y_new - mean) ** 2))
-        nll = -norm.logpdf(y_new, mean, std).mean()
-        coverage = np.mean(np.abs(y_new - mean) < norm.ppf(0.95) * std)
-        history.append((at, rmse, nll, coverage))
-        if i in stages:
-            seconds = time.perf_counter() - start
-            print(f"{at:10,} {seconds:8.2f} {reg.context_.nbytes:12,} {rmse:8.3f} {nll:8.3f} {coverage:14.3f}")
-        reg.partial_fit(X_new, y_new)
-    seconds = time.perf_counter() - start
-    print(f"{reg.n_samples_seen_:10,} {seconds:8.2f} {reg.context_.nbytes:12,}  (all read)")
+    for begin, end in pairwise(edges):
+        mean, std = reg.predict(X[begin:end], return_std=True)
+        error = y[begin:end] - mean
+        rmse, nll = np.sqrt(np.mean(error**2)), -norm.logpdf(error, scale=std).mean()
+        coverage = np.mean(np.abs(error) < norm.ppf(0.95) * std)
+        history.append((begin, rmse, nll, coverage))
+        seconds = time.perf_counter() - start
+        print(f"{begin:10,} {seconds:8.2f} {reg.context_.nbytes:12,} {rmse:8.3f} {nll:8.3f} {coverage:14.3f}")
+        reg.partial_fit(X[begin:end], y[begin:end])
+    print(f"{reg.n_samples_seen_:10,} {time.perf_counter() - start:8.2f} {reg.context_.nbytes:12,}")
     return np.array(history)
 
 
@@ -60,57 +54,82 @@ rng = np.random.default_rng(0)
 # %%
 # A table
 # -------
+# The last 80 rows are kept for the picture.
 X, y = load_diabetes(return_X_y=True)
 order = rng.permutation(len(X))
 X, y = X[order], y[order]
-table = CMANPRegressor()
-read_stream("Diabetes", table, X[:362], y[:362], first=42, chunk=40)
-mean, std = table.predict(X[362:], return_std=True)
+table = CMANPRegressor().partial_fit(X[:42], y[:42])
+read_stream("Diabetes, 362 of 442 patients, 10 features", table, X, y, range(42, 363, 40))
+low, high = table.predict(X[362:], interval=0.9).T
+mean, measured = table.predict(X[362:]), y[362:]
+inside = (low < measured) & (measured < high)
 
 # %%
 # A photograph
 # ------------
-# 427 x 640 pixels in random order. The first 1,024 decide on what scale the
-# colours vary, and on the inducing points that the state remembers the picture by.
+# Its 427 x 640 pixels come in random order. The first thousand decide on what
+# scale the colours vary, and on the inducing points that the state remembers the
+# picture by; from then on the state has a fixed size.
 image = load_sample_image("china.jpg") / 255.0
 height, width, _ = image.shape
-pixels = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1).reshape(-1, 2)
-colours = image.reshape(-1, 3)
-order = rng.permutation(len(pixels))
-photo = CMANPRegressor(dtype="float32")
-history = read_stream("Photograph", photo, pixels[order], colours[order], first=1024, chunk=8192)
+pixels = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)
+order = rng.permutation(height * width)[: height * width // 10]
+X, y = pixels.reshape(-1, 2)[order], image.reshape(-1, 3)[order]
+few, many = 128, len(order)
+places = pixels[::4, ::4]
+
+
+def paint(reg):
+    """Mean and standard deviation of every fourth pixel in both directions."""
+    mean, std = reg.predict(places.reshape(-1, 2), return_std=True)
+    return np.clip(mean, 0, 1).reshape(*places.shape[:2], 3), std.mean(axis=1).reshape(places.shape[:2])
+
+
+title = f"Photograph, {many:,} of {height * width:,} pixels, 2 features"
+photograph = CMANPRegressor(dtype="float32").partial_fit(X[:16], y[:16])
+history = read_stream(title, photograph, X, y, [16, 32, 64, few])
+after_few, _ = paint(photograph)
+edges = [*few * 2 ** np.arange(8), many]
+history = np.vstack([history, read_stream("The same, read on", photograph, X, y, edges)])
+after_many, uncertainty = paint(photograph)
 
 # %%
 # The picture
 # -----------
-coarse = pixels.reshape(height, width, 2)[::4, ::4]
-photo_mean, photo_std = photo.predict(coarse.reshape(-1, 2), return_std=True)
+figure = plt.figure(figsize=(13, 8), layout="constrained")
+top, bottom = figure.subfigures(2, height_ratios=[1.5, 1])
+axes = top.subplot_mosaic([["table", "error"]]) | bottom.subplot_mosaic([["few", "many", "std", "truth"]])
+ax = axes["table"]
+by_mean = np.argsort(mean)
+for rows, colour, label in ((inside, "C0", "inside"), (~inside, "C3", "outside")):
+    at = np.flatnonzero(rows[by_mean])
+    ax.plot(at, measured[by_mean][at], "o", ms=4, color=colour, label=f"measured, {label} the interval ({len(at)})")
+ax.fill_between(range(len(mean)), low[by_mean], high[by_mean], alpha=0.2, lw=0, label="90 % interval")
+ax.plot(mean[by_mean], "k-", lw=1, label="prediction")
+ax.set(title="A table: 80 patients that were not read", xlabel="patients, by prediction", ylabel="disease progression")
+ax.legend(loc="upper left", fontsize=8)
 
-figure, axes = plt.subplots(2, 3, figsize=(12, 6.6), layout="constrained")
-ax = axes[0, 0]
-ax.errorbar(mean, y[362:], xerr=1.645 * std, fmt="o", ms=4, lw=0.7, alpha=0.7)
-ax.plot([0, 350], [0, 350], "k--", lw=1)
-ax.set(title="Diabetes: 80 rows not read", xlabel="prediction, 90 % interval", ylabel="disease progression")
+ax = axes["error"]
+ax.plot(history[:, 0], history[:, 1], "o-", label="the next chunk, before it is read")
+ax.axhline(y.std(axis=0).mean(), color="k", ls="--", lw=1, label="the mean colour as prediction")
+ax.set(
+    title="A photograph: the error falls as pixels are read",
+    xlabel="pixels read",
+    ylabel="RMSE of colours, from 0 to 1",
+)
+ax.set(xscale="log", ylim=(0, None))
+ax.legend(loc="lower left", fontsize=8)
 
-ax = axes[0, 1]
-ax.plot(history[:, 0], history[:, 1], label="RMSE of the next chunk")
-ax.axhline(colours.std(axis=0).mean(), color="k", ls="--", lw=1, label="std of the colours")
-ax.set(title="Photograph: error", xlabel="pixels read", ylim=(0, None))
-ax.legend()
-
-ax = axes[0, 2]
-ax.plot(history[:, 0], history[:, 3], label="90 % intervals")
-ax.axhline(0.9, color="k", ls="--", lw=1)
-ax.set(title="Photograph: coverage of the next chunk", xlabel="pixels read", ylim=(0.5, 1))
-ax.legend()
-
-for ax, title, picture in (
-    (axes[1, 0], "Photograph", image),
-    (axes[1, 1], f"Mean, from {photo.context_.nbytes / 1e3:.0f} kB of state", photo_mean.reshape(*coarse.shape[:2], 3)),
-    (axes[1, 2], "Standard deviation", photo_std.mean(axis=1).reshape(coarse.shape[:2])),
+for key, picture, title in (
+    ("few", after_few, f"predicted from {few} pixels"),
+    ("many", after_many, f"predicted from {many:,} pixels, a tenth"),
+    ("std", uncertainty, "standard deviation: bright is unsure"),
+    ("truth", image, "the photograph"),
 ):
-    ax.imshow(np.clip(picture, 0, 1) if picture.ndim == 3 else picture, extent=(0, width, height, 0))
-    ax.set_title(title)
-    ax.set_axis_off()
+    axes[key].imshow(picture, extent=(0, width, height, 0))
+    axes[key].set_title(title, fontsize=10)
+    axes[key].set_axis_off()
+megabytes = photograph.context_.nbytes / 1e6
+figure.suptitle(f"Two data sets read as streams; the state of the photograph takes {megabytes:.1f} MB")
 figure.savefig(output, dpi=110)
 print(f"\nThe picture is in {output}.")

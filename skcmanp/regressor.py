@@ -80,7 +80,7 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         fitted estimator whose device is absent predicts on the CPU and warns.
     dtype : {"float64", "float32", "bfloat16"}, default="float64"
         Of the network. With float64 the invariances hold to 1e-9; float32 is
-        about three times faster. Statistics are always float64.
+        about one and a half times as fast at predicting. Statistics are always float64.
     n_jobs : int, default=None
         Number of shards that `fit`, `partial_fit` and `forget` read in
         parallel, through joblib's active backend. None means 1 unless in a

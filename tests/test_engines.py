@@ -1,6 +1,8 @@
 """Real engines on this machine give what one process does: ``tox -e engines``. Those not installed are skipped."""
 
 import shutil
+import subprocess
+import sys
 from copy import deepcopy
 
 import joblib
@@ -57,3 +59,14 @@ def test_n_jobs_on_an_engines_joblib_backend(name, table):
             shards = reg.set_params(n_jobs=2).fit(X, y)
     assert np.isfinite(whole.predict(X[:10])).all()
     assert_same_predictions(shards, whole, X[:100])
+
+
+def test_usage_is_of_all_processes():
+    pytest.importorskip("psutil")
+    alone = engines.Usage()
+    with alone:
+        pass
+    with engines.Usage() as usage:
+        subprocess.run([sys.executable, "-c", "kept = b'x' * 300_000_000; sum(range(50_000_000))"], check=True)
+    assert usage.peak_mb > alone.peak_mb + 290
+    assert usage.cpu_seconds > alone.cpu_seconds + 0.3

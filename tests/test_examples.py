@@ -35,6 +35,7 @@ def test_quickstart_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert "273,280" in done.stdout
+    assert "27,328" in done.stdout  # all were read
     assert "362" in done.stdout
 
 
