@@ -74,10 +74,12 @@ def dense(X: Any) -> NDArray:
     return X.toarray() if issparse(X) else X
 
 
-def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
-    """Split rows into float64 chunks of at most `size`, without those of zero weight."""
+def row_chunks(
+    X: NDArray, y: NDArray, weight: Array | None, size: int, order: NDArray[np.intp] | None = None
+) -> Iterator[tuple[Array, Array, Array | None]]:
+    """Split rows into float64 chunks of at most `size`, without those of zero weight, in an `order` if it is given."""
     for start in range(0, len(y), size):
-        rows = slice(start, start + size)
+        rows = slice(start, start + size) if order is None else order[start : start + size]
         x_chunk, y_chunk = X[rows], y[rows]
         x_chunk = dense(x_chunk)
         w_chunk = None if weight is None else weight[rows]
