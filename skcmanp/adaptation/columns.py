@@ -38,7 +38,8 @@ class Columns(Frozen):
 
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
-        self._require("scale", (self.scale >= MIN_SCALE).all(), "positive, or not a number that can be divided by")
+        is_so = self.scale.min(initial=1) >= MIN_SCALE
+        self._require("scale", is_so, "positive, or not a number that can be divided by")
 
     def scaled(self, values: NDArray) -> Array:
         """Values in units of the scale, (n, k) -> (n, k)."""
