@@ -4,8 +4,8 @@ It has 64 bits: BLAKE2b of the header, its own place taken to be zeros, and of
 what is left of the body when that is laid out as a table of 8-byte words: the
 sums of all rows, and of all columns. Hashing the body itself would take several
 times as long as reading it. Both sums of a table stay the same only if at least
-four words change, in two rows and two columns, and cancel exactly; a run of up
-to 8 KiB has one word in a column, and is always noticed.
+four words change, in two rows and two columns, and cancel exactly. A run of up
+to 8,000 bytes has no two words in a column, so its damage cannot.
 
 It tells damage, not intent: whoever changes a file can compute it anew. Files of
 earlier formats carry a CRC-32.
