@@ -76,7 +76,8 @@ def run(n: int, seed: int = 0) -> list[str]:
             reg, at = copy.copy(fresh), int(rng.integers(1, length + 1))
             passed, is_interrupted = events(lambda call=call, reg=reg: call(reg), at)
             n_interrupted += is_interrupted
-            length = length if is_interrupted else passed  # what is remembered makes calls shorter
+            if passed < at:  # what is remembered makes calls shorter
+                length = passed
             if content(reg) not in allowed:
                 wrong.append(f"{name}, interrupted at event {at} of {length}")
         total += n_interrupted
