@@ -25,7 +25,7 @@ from skcmanp.nn.model import CMANP
 from skcmanp.seal import check_seal, metadata_of, seal, unsealed
 
 WEIGHTS = Path(__file__).parent / "weights"
-_FORMAT = "skcmanp.checkpoint.2"
+_FORMAT, _FORMAT_WITH_CRC = "skcmanp.checkpoint.3", "skcmanp.checkpoint.2"
 _WITHOUT_CHECKSUM = "skcmanp.checkpoint.1"
 
 
@@ -145,7 +145,7 @@ def _content(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if set(metadata := metadata_of(data)) == {_WITHOUT_CHECKSUM}:
         header = metadata[_WITHOUT_CHECKSUM]
     else:
-        header = check_seal(data, _FORMAT)
+        header = check_seal(data, _FORMAT, _FORMAT_WITH_CRC)
     try:
         return json.loads(header), safetensors.torch.load(data)
     except safetensors.SafetensorError as error:

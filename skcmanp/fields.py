@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-# Larger integers are no sizes.
+# Larger integers are no sizes, and where numbers with a point are wanted torch cannot take all of them.
 _MAX_INTEGER = 2**31 - 1
 _KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text"}
 
@@ -67,9 +67,10 @@ def check_value(name: str, value: Any, kind: str, interval: str | None = None) -
     values = value if pair and isinstance(value, tuple | list) else (value,)
     if len(values) != 1 + pair or not all(_is(each, kind, interval) for each in values):
         what = f"two {'integers' if kind == 'int' else 'numbers'}" if pair else _KINDS[kind]
-        raise ValueError(
-            f"{name}={_short(value)} must be {what}{f' in {interval}' if kind in ('int', 'float') else ''}."
-        )
+        where = f" in {interval}" if kind in ("int", "float") else ""
+        too_long = kind == "float" and any(isinstance(each, numbers.Integral) and _is_long(each) for each in values)
+        hint = f"; integers are at most {_MAX_INTEGER}: write a larger number with a point" if too_long else ""
+        raise ValueError(f"{name}={_short(value)} must be {what}{where}{hint}.")
 
 
 def _is(value: Any, kind: str, interval: str) -> bool:
@@ -85,7 +86,11 @@ def _is(value: Any, kind: str, interval: str) -> bool:
     low, high = (float(end) for end in interval[1:-1].split(","))
     is_above = low <= number if interval[0] == "[" else low < number
     is_below = number <= high if interval[-1] == "]" else number < high
-    return is_above and is_below and (kind != "int" or abs(number) <= _MAX_INTEGER)
+    return is_above and is_below and not (isinstance(value, numbers.Integral) and _is_long(value))
+
+
+def _is_long(value: Any) -> bool:
+    return abs(value) > _MAX_INTEGER
 
 
 def _short(value: Any) -> str:

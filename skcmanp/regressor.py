@@ -204,8 +204,8 @@ class CMANPRegressor(NotebookMixin, PredictionMixin, AlgebraMixin, MultiOutputMi
         sample_weight : array-like of shape (n_samples,), default=None
             An integer weight equals repetition, 0 removal. Positive ones are
             from 1e-100 to 1e6; all rows ever read weigh 1e11 at most. The order
-            of rows does not matter, to 1e-9 of what is predicted, if the largest
-            weight is at most a million times the smallest; else to 1e-6.
+            of a call's rows does not matter, to 1e-9 of what is predicted; where
+            some weigh more than 10, to the bit.
 
         Returns
         -------

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
-from skcmanp.adaptation.rows import MAX_ROWS, Rows, project, sample_rows, split_rows
+from skcmanp.adaptation.rows import MAX_ROWS, Rows, own_order, project, sample_rows, split_rows
 
 
 def make(n, d=3, seed=0):
@@ -22,6 +23,20 @@ def test_the_sample_depends_on_neither_order_nor_chunks(seed, n, n_chunks):
     for got, want in zip(sample_rows(chunks), expected, strict=True):
         np.testing.assert_array_equal(got, want)
     assert len(expected.x) == min(n, MAX_ROWS)
+
+
+@given(seed=st.integers(0, 100), n=st.sampled_from([2, 61, 300]), dtype=st.sampled_from(["f8", "f4", "i8"]))
+def test_their_own_order_is_that_of_their_values_to_the_bit(seed, n, dtype):
+    x, y, w = make(n, seed=seed)
+    x, y = np.round(4 * x).astype(dtype), np.round(y)  # ties, and some rows that are equal
+    missing = np.where(x == 1, np.nan, x)
+    order = np.random.default_rng(seed).permutation(n)
+    for kind, table in ((np.array, x), (np.array, missing), (csr_matrix, x)):
+        found = own_order(kind(table), y, w)
+        again = order[own_order(kind(table[order]), y[order], w[order])]
+        for values in (table, y, w):
+            np.testing.assert_array_equal(values[found], values[again])
+        assert (np.diff(w[found]) >= 0).all()
 
 
 def test_equal_rows_are_one_with_their_weights():

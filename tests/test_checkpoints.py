@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from skcmanp.checkpoints import (
     resolve_checkpoint,
 )
 from skcmanp.frames import Kind
-from skcmanp.seal import seal, unsealed
+from skcmanp.seal import check_seal, seal, unsealed
 
 KINDS = (Kind.NUMBER,) * 3
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def test_absent_damaged_and_foreign_files(model, tmp_path):
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "absent.safetensors")
     data = checkpoint_bytes(model)
-    deep = {_FORMAT: "00000000" + "[" * 100_000}
+    deep = {_FORMAT: unsealed("[" * 100_000)}
     foreign = [safetensors.torch.save({"a": torch.ones(3)}, metadata=metadata) for metadata in (None, {"a": "b"}, deep)]
     for damaged in (b"", data[:100], data[:-1], b"\xff" * 64, *foreign, seal(foreign[-1], _FORMAT)):
         with pytest.raises(ValueError, match=r"is damaged, or was not written by skcmanp.save_checkpoint"):
@@ -60,6 +61,16 @@ def test_a_flipped_bit_anywhere_is_noticed(model):
         with pytest.raises(ValueError, match="damaged"):
             load_checkpoint(bytes(data))
         data[position] ^= bit
+
+
+def test_checkpoints_of_the_format_before_load(model):
+    header = check_seal(checkpoint_bytes(model, {"name": "a"}), _FORMAT)
+    data = safetensors.torch.save(model.state_dict(), {"skcmanp.checkpoint.2": "00000000" + header})
+    loaded, card = load_checkpoint(data.replace(b"00000000", b"%08x" % zlib.crc32(data), 1))
+    assert card == {"name": "a"}
+    assert all(torch.equal(weight, loaded.state_dict()[name]) for name, weight in model.state_dict().items())
+    with pytest.raises(ValueError, match="checksum"):
+        load_checkpoint(data)
 
 
 def forged(model, card=None, weights=None, **config):

@@ -43,6 +43,7 @@ def test_what_is_of_its_type_and_in_range_passes(values):
     [
         *(({"size": value}, r"size=.* must be an integer in \[1, inf\)") for value in (0, 2.0, True, "4", None, 2**31)),
         *(({"rate": value}, r"rate=.* must be a number in \(0, inf\]") for value in (0, math.nan, "1", 10**400, True)),
+        ({"rate": 2**70}, r"rate=.* must be a number in \(0, inf\]; integers .* with a point"),
         *(({"limit": value}, "limit=.* must be a number in") for value in (1, -1, math.nan, math.inf, [0.5])),
         *(({"is_on": value}, "is_on=.* must be true or false") for value in (0, 1, None, "true")),
         *(({"name": value}, "name=.* must be a text") for value in (0, None, b"a")),

@@ -307,6 +307,28 @@ def test_p1_large_offsets_are_no_reason_to_depend_on_order(n, seed, weighted):
     assert_same_predictions(a, b, X)
 
 
+@pytest.mark.parametrize("bounds", [False, True])
+@pytest.mark.parametrize("kind", ["spread", "two sizes", "all heavy"])
+def test_p1_heavy_rows_in_any_order_are_the_same_to_the_bit(bounds, kind):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (60, 3))
+    X[40:] = X[:20]  # ties
+    y = np.c_[np.round(X[:, 0] + 0.1 * rng.normal(size=60), 1), X[:, 1] * X[:, 2]]
+    weight = {
+        "spread": 10 ** rng.uniform(-6, 6, 60),
+        "two sizes": rng.choice([1e-6, 1e6], 60),
+        "all heavy": np.full(60, 1e6),
+    }[kind]
+    make = functools.partial(bounded_estimator, X, y) if bounds else CMANPRegressor
+    order = rng.permutation(60)
+    for chunk_size in (8192, 16):
+        a, b = (
+            make(chunk_size=chunk_size).fit(X[i], y[i], weight[i]).predict(X, return_std=True)
+            for i in (slice(None), order)
+        )
+        np.testing.assert_array_equal(a, b)
+
+
 def kinds_of_tables():
     """Tables of 50 to 600 rows, of smooth functions, steps, noise that varies, and noise alone."""
     for seed, n in enumerate((50, 75, 100, 150, 250, 600)):

@@ -1,5 +1,6 @@
 import json
 import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.adaptation.inputs import Inputs
 from skcmanp.adaptation.targets import Targets
 from skcmanp.frames import Kind
-from skcmanp.seal import seal, unsealed
+from skcmanp.seal import check_seal, seal, unsealed
 from skcmanp.state.context import _FORMAT, ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
@@ -256,8 +257,18 @@ def test_truncated_bytes_are_refused(end):
 
 def test_bytes_of_another_version_say_so():
     data = safetensors.numpy.save({"weight": np.ones(1)}, metadata={"skcmanp.context.6": "{}"})
-    with pytest.raises(ValueError, match=r"reads skcmanp.context.7, and these are skcmanp.context.6"):
+    with pytest.raises(ValueError, match=r"reads skcmanp.context.8, and these are skcmanp.context.6"):
         ContextState.from_bytes(data)
+
+
+def test_bytes_of_the_format_before_are_read():
+    good = midstream()
+    header = check_seal(good.to_bytes(), _FORMAT)
+    data = safetensors.numpy.save(good._arrays(), metadata={"skcmanp.context.7": "00000000" + header})
+    data = data.replace(b"00000000", b"%08x" % zlib.crc32(data), 1)
+    assert_equal(ContextState.from_bytes(data), good)
+    with pytest.raises(ValueError, match="checksum"):
+        ContextState.from_bytes(data[:-1] + b"x")
 
 
 # ------------------------------------------------------------------ states that cannot be

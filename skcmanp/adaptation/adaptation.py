@@ -255,12 +255,11 @@ class Adaptation:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Adaptation:
         """What `arrays` gave."""
-        found: dict[str, Any] = {}
-        for kind in FROZEN:
-            start = f"{kind.name}."
-            own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-            if own:
-                found[kind.name] = kind.from_arrays(own)
+        own: dict[str, dict[str, NDArray]] = {}
+        for name, array in arrays.items():
+            piece, _, field = name.partition(".")
+            own.setdefault(piece, {})[field] = array
+        found: dict[str, Any] = {kind.name: kind.from_arrays(own[kind.name]) for kind in FROZEN if kind.name in own}
         return cls(
             Inputs(**{kind.name: found[kind.name] for kind in _INPUTS if kind.name in found}),
             found["targets"],
@@ -287,7 +286,7 @@ class Adaptation:
             raise ValueError("There are no features, or no targets.")
         if self.ratio.shape != (1,) or self.missed.shape not in ((1,), (self.n_targets,)):
             raise ValueError(f"The signal-to-noise ratio, or what is missed, is not that of {self.n_targets} targets.")
-        if not all(((array > 0) & (array <= Frozen.largest)).all() for array in (self.ratio, self.missed)):
+        if not all(array.min() > 0 and array.max() <= Frozen.largest for array in (self.ratio, self.missed)):
             raise ValueError("The signal-to-noise ratio, or what is missed, is not positive and finite.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ class Frozen:
 
     def arrays(self) -> dict[str, Any]:
         """Everything as named arrays."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: getattr(self, name) for name in _names(type(self))}  # type: ignore[arg-type]
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Any]) -> Self:
@@ -52,15 +53,15 @@ class Frozen:
         sizes = {"d": n_columns}
         for name, array in self.arrays().items():
             if name in self.shapes:
-                axes = self.shapes[name].split()
+                axes = _axes(self.shapes[name])
                 pairs = zip(axes, array.shape, strict=False)
-                expected = [int(axis) if axis.isdigit() else sizes.setdefault(axis, n) for axis, n in pairs]
-                is_so = len(axes) == array.ndim and tuple(expected) == array.shape
-                self._require(name, is_so, f"of shape ({', '.join(axes)}), d={n_columns}, but {array.shape}")
-            is_finite = -self.largest <= array.min(initial=0) and array.max(initial=0) <= self.largest
-            self._require(name, is_finite, "finite, or is far too large")
+                expected = [size or sizes.setdefault(axis, n) for (axis, size), n in pairs]
+                if len(axes) != array.ndim or tuple(expected) != array.shape:
+                    shape = self.shapes[name].replace(" ", ", ")
+                    raise ValueError(f"{self.name}.{name} is not of shape ({shape}), d={n_columns}, but {array.shape}.")
+            self._require(name, _is_within(array, self.largest), "finite, or is far too large")
         for name in self.positive:
-            self._require(name, (getattr(self, name) > 0).all(), "positive")
+            self._require(name, getattr(self, name).min(initial=np.inf) > 0, "positive")
 
     def _require(self, name: str, is_so: Any, what: str) -> None:
         if not is_so:
@@ -106,3 +107,20 @@ class Part(Frozen):
     def of_rows(self, x: Array) -> Array:
         """Features of an array of rows, (n, d) -> (n, f)."""
         return self.to("cpu")(torch.from_numpy(np.ascontiguousarray(x)).unsqueeze(0))[0].squeeze(0).numpy()
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Of the arrays that an adaptation's part has."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def _axes(shape: str) -> tuple[tuple[str, int], ...]:
+    """Names of a shape's axes, and their sizes, 0 for letters."""
+    return tuple((axis, int(axis) if axis.isdigit() else 0) for axis in shape.split())
+
+
+def _is_within(array: NDArray, largest: float) -> bool:
+    """Whether no absolute value is larger, nor NaN; no integer is."""
+    return array.dtype.kind == "i" or bool(-largest <= array.min(initial=0) and array.max(initial=0) <= largest)

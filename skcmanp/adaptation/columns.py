@@ -38,7 +38,8 @@ class Columns(Frozen):
 
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
-        self._require("scale", (self.scale >= MIN_SCALE).all(), "positive, or not a number that can be divided by")
+        is_so = self.scale.min(initial=1) >= MIN_SCALE
+        self._require("scale", is_so, "positive, or not a number that can be divided by")
 
     def scaled(self, values: NDArray) -> Array:
         """Values in units of the scale, (n, k) -> (n, k)."""
@@ -74,10 +75,12 @@ def dense(X: Any) -> NDArray:
     return X.toarray() if issparse(X) else X
 
 
-def row_chunks(X: NDArray, y: NDArray, weight: Array | None, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
-    """Split rows into float64 chunks of at most `size`, without those of zero weight."""
+def row_chunks(
+    X: NDArray, y: NDArray, weight: Array | None, size: int, order: NDArray[np.intp] | None = None
+) -> Iterator[tuple[Array, Array, Array | None]]:
+    """Split rows into float64 chunks of at most `size`, without those of zero weight, in an `order` if it is given."""
     for start in range(0, len(y), size):
-        rows = slice(start, start + size)
+        rows = slice(start, start + size) if order is None else order[start : start + size]
         x_chunk, y_chunk = X[rows], y[rows]
         x_chunk = dense(x_chunk)
         w_chunk = None if weight is None else weight[rows]

@@ -7,6 +7,7 @@ identities, and what is missing stays NaN: what these mean, other parts say.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -20,6 +21,9 @@ from skcmanp.adaptation.columns import MIN_SCALE, Columns, dense
 from skcmanp.frames import Kind
 
 _DAY = 86_400.0
+
+_KINDS = frozenset(map(int, Kind))
+_CATEGORY, _DATE = int(Kind.CATEGORY), int(Kind.DATE)  # whose look-up would take longer than what is done with them
 
 # Rows farther from a declared centre than so many scales have one of their own.
 _FAR = 100.0
@@ -84,19 +88,20 @@ class Encoding(Frozen):
 
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
-        self._require("kinds", ((self.kinds >= min(Kind)) & (self.kinds <= max(Kind))).all(), "known")
-        self._require("centre", _width(self.kinds).sum() == len(self.centre), "of all numbers")
-        self._require("scale", (self.scale >= MIN_SCALE).all(), "positive, or not a number that can be divided by")
+        self._require("kinds", _KINDS.issuperset(self.kinds.tolist()), "known")
+        self._require("centre", len(self.source) == len(self.centre), "of all numbers")
+        is_so = self.scale.min(initial=1) >= MIN_SCALE
+        self._require("scale", is_so, "positive, or not a number that can be divided by")
 
-    @property
+    @functools.cached_property
     def source(self) -> NDArray[np.int64]:
         """Column of the table that every number is of, (e,)."""
         return np.repeat(np.arange(len(self.kinds)), _width(self.kinds))
 
-    @property
+    @functools.cached_property
     def is_category(self) -> NDArray[np.bool_]:
         """Which of the numbers are identities, (e,)."""
-        return self.kinds[self.source] == Kind.CATEGORY
+        return self.kinds[self.source] == _CATEGORY
 
     def __call__(self, X: NDArray) -> Array:
         """Numbers of rows, (n, c) -> (n, e)."""
@@ -114,7 +119,7 @@ def _all_missing(X: NDArray, weight: Array | None) -> list[int]:
 
 def _width(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many numbers are made of every column."""
-    return np.where(kinds == Kind.DATE, DATE_FEATURES, 1)
+    return np.where(kinds == _DATE, DATE_FEATURES, 1)
 
 
 def _expanded(X: NDArray, kinds: NDArray[np.int64]) -> Array:

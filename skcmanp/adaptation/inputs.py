@@ -185,7 +185,8 @@ class Inputs:
     @property
     def _n_numbers(self) -> int:
         """How many numbers and codes there are before what is predicted."""
-        return len(self._source)
+        n_codes = 1 if self.categories is None else self.categories.codes.shape[2]
+        return len(self.encoding.centre) + (n_codes - 1) * int(self.encoding.is_category.sum())
 
     def _asked(self) -> NDArray[np.int64]:
         """Columns of the table that what is seen, and what trees predict, is made of."""
@@ -196,11 +197,11 @@ class Inputs:
         """Raise ValueError unless rows of so many targets could have led to this."""
         self.encoding.check_possible(0)
         self.selection.check_possible(self.n_features)
-        if len(self.selection.unknown) != len(self.encoding.kinds) or not (self.selection.unknown >= 0).all():
+        used, unknown = self.selection.used, self.selection.unknown
+        if len(unknown) != len(self.encoding.kinds) or not unknown.min(initial=0) >= 0:
             raise ValueError("selection.unknown is not of all columns, or negative.")
-        columns = np.flatnonzero(self.encoding.is_category)
-        own = columns[:0] if self.categories is None else self.categories.columns
-        if not np.array_equal(own, columns):
+        columns = np.flatnonzero(self.encoding.is_category).tolist()
+        if columns != ([] if self.categories is None else self.categories.columns.tolist()):
             raise ValueError("categories.columns is not of all categories.")
         if self.categories is not None:
             self.categories.check_possible(0)
@@ -211,8 +212,7 @@ class Inputs:
         targets += [] if self.categories is None else [self.categories.codes.shape[2]]
         if set(targets) - {n_targets}:
             raise ValueError(f"Some of what is told of targets is not of {n_targets} of them.")
-        used = self.selection.used
-        if not ((used >= 0) & (used < self._n_numbers + n_targets * len(predicted))).all():
+        if not (used.min(initial=0) >= 0 and used.max(initial=-1) < self._n_numbers + n_targets * len(predicted)):
             raise ValueError("selection.used is not of the numbers that there are.")
 
     # ------------------------------------------------------------------ in use

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from skcmanp.adaptation.base import Array
 
@@ -72,6 +73,22 @@ def sample_rows(chunks: Iterable[tuple[Array, Array, Array | None]], max_rows: i
     assert kept is not None
     x, y, weight = kept
     return Rows(_rounded(x), _rounded(y), weight)
+
+
+def own_order(X: Any, y: Array, weight: Array) -> NDArray[np.intp]:
+    """Numbers of rows (n, c) and (n, t), the lightest first, in an order that their values alone decide, (n,).
+
+    X may be a sparse matrix. The order is the same to the bit: no number of a
+    row is computed by operations that depend on where the row is.
+    """
+    share = np.random.default_rng(0).uniform(0.25, 0.5, X.shape[1]) / X.shape[1]
+    if issparse(X):
+        tie = X @ share
+    else:
+        tie = np.zeros(len(y))
+        for column, size in zip(X.T, share, strict=True):
+            tie += size * np.where(np.isnan(column), _MISSING, column)
+    return np.lexsort((tie, *y.T, weight))
 
 
 def project(values: Array) -> Array:

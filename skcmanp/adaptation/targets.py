@@ -43,7 +43,7 @@ class Targets(Columns):
 
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
-        self._require("top", (self.top > 0).all(), "positive")
+        self._require("top", self.top.min(initial=1) > 0, "positive")
 
     @classmethod
     def fit_moments(cls, y: NDArray, weight: Array | None, bounds: ArrayLike | None, standardize: bool) -> Self:

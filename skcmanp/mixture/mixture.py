@@ -190,7 +190,7 @@ class StreamState:
     # ------------------------------------------------------------------ bytes
 
     def to_bytes(self) -> bytes:
-        """Serialise, in the safetensors format, with a CRC-32 of everything; no code runs when they are read.
+        """Serialise, in the safetensors format, with a checksum of everything; no code runs when they are read.
 
         Trees are left out: they are fitted again, to the same rows, when bytes are read.
         """

@@ -22,7 +22,7 @@ from skcmanp.seal import check_seal, seal, unsealed
 from skcmanp.state.softmax import DOUBLE
 from skcmanp.state.summary import Summary
 
-_FORMAT = "skcmanp.context.7"
+_FORMAT, _FORMAT_WITH_CRC = "skcmanp.context.8", "skcmanp.context.7"
 # Rounding errors of the memory's sums grow with them; here they reach a hundredth of a predictive standard deviation.
 MAX_TOTAL_WEIGHT = 1e11
 
@@ -175,7 +175,7 @@ class ContextState:
     # ------------------------------------------------------------------ bytes
 
     def to_bytes(self) -> bytes:
-        """Serialise, in the safetensors format, with a CRC-32 of everything.
+        """Serialise, in the safetensors format, with a checksum of everything.
 
         Before a stream's thousandth row, and unless something has frozen the
         adaptation, they hold the first rows.
@@ -211,8 +211,9 @@ class ContextState:
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> ContextState:
-        header, arrays = check_seal(data, _FORMAT), safetensors.numpy.load(data)
+        header, arrays = check_seal(data, _FORMAT, _FORMAT_WITH_CRC), safetensors.numpy.load(data)
         parts: dict[str, dict[str, NDArray]] = {"adaptation": {}, "first_rows": {}, "summary": {}}
+        integers = {name for name, array in arrays.items() if array.dtype != np.float64}
         for name, array in arrays.items():
             part, _, field = name.partition(".")
             parts[part][field] = array
@@ -227,9 +228,10 @@ class ContextState:
             summary=Summary.from_arrays(parts["summary"]),
             first_rows=FirstRows(**parts["first_rows"]) if parts["first_rows"] else None,
         )
-        dtypes: dict[str, type] = dict.fromkeys(state._arrays(), np.float64) | {"summary.n_rows": np.int64}
-        dtypes |= {f"adaptation.{name}": dtype for name, dtype in state.adaptation.dtypes().items()}
-        if dtypes != {name: array.dtype for name, array in arrays.items()}:
+        expected = {f"adaptation.{name}": dtype for name, dtype in state.adaptation.dtypes().items()}
+        expected["summary.n_rows"] = np.int64
+        dtypes_are_right = {name: arrays[name].dtype for name in integers} == expected
+        if not dtypes_are_right or arrays.keys() != state._arrays().keys():
             raise ValueError("their arrays have other names or dtypes")
         state.check_possible()
         return state

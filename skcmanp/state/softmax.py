@@ -94,12 +94,12 @@ class RunningSoftmax:
         """Raise ValueError unless there could be rows with these statistics."""
         if self.o.ndim != 4 or {self.m.shape, self.s.shape, self.peak.shape} != {self.o.shape[:-1]}:
             raise ValueError("The shapes of the softmax statistics do not match.")
-        seen = self.s > 0
-        finite = np.isfinite(self.m) & np.isfinite(self.s) & np.isfinite(self.peak) & np.isfinite(self.o).all(axis=-1)
-        unread = np.isneginf(self.m) & (self.s == 0) & (self.peak == 0) & (self.o == 0).all(axis=-1)
-        if not np.where(seen, finite & (self.peak >= (1 - 1e-6) * self.s), unread).all():
+        size = np.abs(self.o).max(axis=-1, initial=0.0)  # NaN where there is one
+        finite = np.isfinite(self.m) & np.isfinite(self.peak) & np.isfinite(size) & (self.peak >= (1 - 1e-6) * self.s)
+        seen = finite & (self.s > 0)
+        if not (seen | (np.isneginf(self.m) & (self.s == 0) & (self.peak == 0) & (size == 0))).all():
             raise ValueError("The softmax statistics are not finite, negative, or more than was ever read.")
-        if not (np.abs(self.o).max(axis=-1, initial=0.0) <= LARGEST_OUTPUT * self.s).all():
+        if not (size <= LARGEST_OUTPUT * self.s).all():
             raise ValueError("The softmax statistics are of larger values than rows can have.")
 
     def _common_reference(self, other: RunningSoftmax) -> tuple[Array, Array, Array]:

@@ -95,12 +95,13 @@ class RunningSums:
         n_packed = self.b.shape[1] * (self.b.shape[1] + 1) // 2 if self.b.ndim == 3 else -1
         if (self.a.shape, self.c.shape, self.d.shape) != ((n_packed,), self.b.shape[::2], self.b.shape):
             raise ValueError("The shapes of the memory's sums do not match.")
-        largest, *others = (max(-array.min(initial=0.0), array.max(initial=0.0)) for array in vars(self).values())
+        largest = max(-self.a.min(initial=0.0), self.a.max(initial=0.0))
+        others = (np.abs(array).max(initial=0.0) for array in (self.b, self.c, self.d))
         if not all(size <= MAX_SUM for size in (largest, *others)):  # nor NaN
             raise ValueError("The memory's sums are not finite, or larger than rows can make them.")
         diagonal = self.a[_diagonal(self.b.shape[1])]
         largest_square = diagonal.max(initial=0.0)
         if not (diagonal.min(initial=0.0) >= -_SLACK * largest_square and largest <= (1 + _SLACK) * largest_square):
             raise ValueError("The memory's sums of squares are negative, or less than its sums of products.")
-        if not (self.c >= 0).all():
+        if not self.c.min(initial=0.0) >= 0:
             raise ValueError("The memory's sums of squared targets are negative.")

@@ -71,11 +71,16 @@ def run(n: int, seed: int = 0) -> list[str]:
         call(done)
         allowed = [content(fresh), content(done)]
         length, _ = events(lambda call=call: call(copy.copy(fresh)))
-        for at in rng.integers(1, length + 1, n):
-            reg = copy.copy(fresh)
-            total += events(lambda call=call, reg=reg: call(reg), int(at))[1]
+        n_interrupted = 0
+        while n_interrupted < n:
+            reg, at = copy.copy(fresh), int(rng.integers(1, length + 1))
+            passed, is_interrupted = events(lambda call=call, reg=reg: call(reg), at)
+            n_interrupted += is_interrupted
+            if passed < at:  # what is remembered makes calls shorter
+                length = passed
             if content(reg) not in allowed:
                 wrong.append(f"{name}, interrupted at event {at} of {length}")
+        total += n_interrupted
     print(f"{total} calls interrupted", flush=True)
     return wrong
 

@@ -41,6 +41,10 @@ MODELS = {
 SHIPPED = ("tabular", "field-2d", "image-gray", "gp-1d")
 
 
+# Sequences after which a long run says how far it is.
+BATCH = 100
+
+
 class Estimator(RuleBasedStateMachine):
     """An estimator, and the rows that it has read and not forgotten."""
 
@@ -206,9 +210,14 @@ def main() -> int:
     parser.add_argument("--large", action="store_true", help="shipped checkpoints, too")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    wrong = run(arguments.n, arguments.seed, machine=LargeEstimator if arguments.large else Estimator)
-    print(wrong or f"{arguments.n} sequences, none wrong")
-    return int(bool(wrong))
+    machine = LargeEstimator if arguments.large else Estimator
+    for start in range(0, arguments.n, BATCH):
+        n = min(BATCH, arguments.n - start)
+        if wrong := run(n, arguments.seed + start, machine=machine):
+            print(wrong, flush=True)
+            return 1
+        print(f"{start + n} sequences, none wrong", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
