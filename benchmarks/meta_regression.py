@@ -218,7 +218,8 @@ def main(argv: list[str] | None = None) -> None:
         progress = {name: Progress.of(v, META_REGRESSION, steps, runs) for name, v in VARIANTS.items()}
         models = {v.name: load(v, META_REGRESSION, runs) for v in variants if progress[v.name].step}
         optimum = evaluate(models, progress, steps, arguments.batches)
-        draw({name: run for name, run in progress.items() if run.log and len(run.log.column("step")) > 1}, optimum, steps)
+        begun = {name: run for name, run in progress.items() if run.log and len(run.log.column("step")) > 1}
+        draw(begun, optimum, steps)
 
 
 if __name__ == "__main__":
