@@ -12,7 +12,7 @@ from sklearn.linear_model import BayesianRidge
 from skcmanp.frames import Kind
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.conformal import LEVELS, RATE, ConformalWidths
-from skcmanp.mixture.errors import TypicalErrors
+from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
 from skcmanp.mixture.linear import DiscountedRegressions, discounts
 from skcmanp.mixture.ring import Ring
 from skcmanp.mixture.scale import LogScale
@@ -180,6 +180,22 @@ def test_a_few_wild_rows_do_not_blur_what_forecasts_are_measured_by():
     assert TypicalErrors.empty(2, 500.0).least == np.inf
     exact = TypicalErrors.empty(2, 500.0).learned(np.zeros((2, 50)), 1e-9)
     assert 0.5e-9 < exact.least < 1e-8
+
+
+@pytest.mark.parametrize("r", [0.0, 0.5, 0.9, -0.5])
+def test_errors_that_resemble_each_other_count_as_fewer(r):
+    rng = np.random.default_rng(0)
+    errors = np.zeros(20_000)
+    for i in range(1, len(errors)):
+        errors[i] = r * errors[i - 1] + (1 - r**2) ** 0.5 * rng.normal()
+    whole = SerialCorrelation(5000.0).learned(errors)
+    expected = (1 - max(r, 0)) / (1 + max(r, 0))
+    assert whole.independent_share == pytest.approx(expected, abs=0.03)
+    pieces = SerialCorrelation(5000.0)
+    for piece in np.split(errors, [1, 2, 30, 1000, 1001, 15_000]):
+        pieces = pieces.learned(piece)
+    assert pieces.independent_share == pytest.approx(whole.independent_share, rel=1e-9)
+    assert SerialCorrelation(5000.0).independent_share == 1
 
 
 def test_a_row_far_away_is_not_said_to_be_certain():

@@ -1,4 +1,4 @@
-"""What errors of forecasts are typical."""
+"""What errors of forecasts are typical, and how much they resemble those of the row before."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 # exp((digamma(1/2) + log(2)) / 2); and how many times that those of errors are at most, whose tails are heavier.
 _STD_OF_GEOMETRIC_MEAN = 1 / 0.53
 _HEAVIEST = 3.0
+
+_OUTLIER = 3.0  # standardised errors beyond say no more than this
+_LARGEST_CORRELATION = 0.97
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,3 +62,48 @@ class TypicalErrors:
             logs=keep * self.logs + np.log(sizes) @ weights,
             weight=keep * self.weight + weights.sum(),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class SerialCorrelation:
+    """How much errors resemble those of the row before, discounted.
+
+    Where they do, n rows tell forecasts apart as well as fewer independent ones:
+    with correlation r from each to the next, as n (1 - r) / (1 + r) do for a mean
+    (Bayley and Hammersley, "The 'effective' number of independent observations in
+    an autocorrelated time series", Journal of the Royal Statistical Society 8,
+    1946).
+
+    Parameters
+    ----------
+    half_life : float
+        In rows.
+    squares, products : float
+        Discounted sums of squares of standardised errors, and of products with the
+        one before.
+    last : float
+        The last error.
+    """
+
+    half_life: float
+    squares: float = 0.0
+    products: float = 0.0
+    last: float = 0.0
+
+    def learned(self, errors: Array) -> SerialCorrelation:
+        """With further standardised errors, (n,)."""
+        errors = np.clip(errors, -_OUTLIER, _OUTLIER)
+        before = np.append(self.last, errors[:-1])
+        weights, keep = discounts(len(errors), self.half_life), np.exp2(-len(errors) / self.half_life)
+        return replace(
+            self,
+            squares=float(keep * self.squares + weights @ np.square(errors)),
+            products=float(keep * self.products + weights @ (errors * before)),
+            last=float(errors[-1]),
+        )
+
+    @property
+    def independent_share(self) -> float:
+        """Effective number of independent rows in one, from 0 to 1."""
+        r = np.clip(self.products / max(self.squares, 1e-300), 0.0, _LARGEST_CORRELATION)
+        return float((1 - r) / (1 + r))

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from skcmanp.frames import Kind
 from skcmanp.learner import Learner
 from skcmanp.mixture.conformal import ConformalWidths
-from skcmanp.mixture.errors import TypicalErrors
+from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
 from skcmanp.mixture.scale import LogScale
 from skcmanp.mixture.serial import Arrays, from_arrays, to_arrays
@@ -38,6 +38,9 @@ _ALARM = 280.0
 _CAP = 9.0  # squared standardised errors beyond count no more
 _SLACK = 2.0
 _ERRORS = 500.0  # half-life of the errors that experts are measured by
+# Densities of experts count as those of this share of the rows that are independent: experts err alike, and one that
+# was lucky for some days would soon be trusted alone.
+_TRUST, _CORRELATION = 0.25, 2000.0
 # Targets that are farther off are learned as if they were not: a faulty reading, unless a break is declared.
 _FARTHEST = 10.0  # standard deviations
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
@@ -75,6 +78,8 @@ class StreamState:
         Of experts.
     errors : TypicalErrors
         Of experts.
+    correlation : SerialCorrelation
+        Of the mixture's errors.
     scales : tuple of LogScale
     scale_weights : Weights
     conformal : ConformalWidths
@@ -88,6 +93,7 @@ class StreamState:
     experts: Experts
     weights: Weights
     errors: TypicalErrors
+    correlation: SerialCorrelation
     scales: tuple[LogScale, ...]
     scale_weights: Weights
     conformal: ConformalWidths
@@ -104,6 +110,7 @@ class StreamState:
             experts,
             Weights.empty(len(NAMES)),
             TypicalErrors.empty(len(NAMES), _ERRORS),
+            SerialCorrelation(_CORRELATION),
             tuple(LogScale.empty(*scale) for scale in scales),
             Weights.empty(len(scales)),
             ConformalWidths.normal(),
@@ -146,7 +153,9 @@ class StreamState:
         corrections = zip(self.scales, said.features, strict=True)
         farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
-        weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y)
+        correlation = self.correlation.learned(errors / said.std)
+        trust = _TRUST * correlation.independent_share if is_known else 1.0  # at first some know next to nothing
+        weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust)
         experts, scales = self.experts.learned(learner, learned, said.forecasts), self.scales
         if is_known:  # experts that learn fast would soon be corrected twice
             scales = tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
@@ -157,6 +166,7 @@ class StreamState:
             experts,
             weights,
             typical,
+            correlation,
             scales,
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
@@ -176,7 +186,7 @@ class StreamState:
         if len(second.y):
             forecasts = experts.forecast(learner, second.X)
             experts = experts.learned(learner, second, forecasts)
-            weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0])
+            weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0], 1.0)
         return replace(
             self,
             experts=experts,
@@ -239,11 +249,13 @@ class StreamState:
 _LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
 
 
-def _measured(weights: Weights, typical: TypicalErrors, means: Array, y: Array) -> tuple[Weights, TypicalErrors]:
+def _measured(
+    weights: Weights, typical: TypicalErrors, means: Array, y: Array, trust: float
+) -> tuple[Weights, TypicalErrors]:
     """With what experts said of further rows, (J, n), and what came, (n,): measured by the best one's errors."""
     floor = max(1e-9 * float(np.abs(y).max()), 1e-150)
     typical = typical.learned(y - means, floor)
-    return weights.learned(norm.logpdf(y, means, max(typical.least, floor))), typical
+    return weights.learned(trust * norm.logpdf(y, means, max(typical.least, floor))), typical
 
 
 def _cumulated(alarm: float, excess: Array) -> float:
