@@ -129,6 +129,12 @@ class AlgebraMixin:
         state.check_possible()
         self.checkpoint_ = resolve_checkpoint(self.checkpoint, state.kinds, self.memory_features)
         state.check_checkpoint(self.checkpoint_.name, self.checkpoint_.identity)
+        wanted = state.adaptation.memory_features
+        if self.memory_features is not None and wanted > self.memory_features:
+            raise ValueError(
+                f"The context has a memory of {wanted} features, more than memory_features={self.memory_features}; "
+                "leave memory_features=None."
+            )
         network = self._network(state)
         check_table(self.checkpoint_, network.config, state.n_features, state.n_outputs)
         network.check_state(state)

@@ -341,11 +341,11 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
 
     @property
     def weights_(self) -> dict[str, float]:
-        return dict(zip(NAMES, self.state_.weights.values.tolist(), strict=True))
+        return dict(zip(NAMES, self.state_.expert_weights.tolist(), strict=True))
 
     @property
     def n_effective_(self) -> float:
-        return float(self.state_.weights.values @ self.state_.experts.n_effective())
+        return float(self.state_.expert_weights @ self.state_.experts.n_effective())
 
     @property
     def change_(self) -> float:

@@ -33,7 +33,7 @@ GRID = 0.05
 
 # Logarithms of the parameters: ranges of all, and where those of effects start.
 _LOG_LENGTHSCALES = (math.log(0.03), math.log(300.0))
-_LOG_NOISES, _LOG_NOISE = (math.log(0.002), math.log(3.0)), math.log(0.2)
+_LOG_NOISES, _LOG_NOISE, _LOG_LOW_NOISE = (math.log(0.002), math.log(3.0)), math.log(0.2), math.log(0.01)
 _LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
 _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
 _LOG_SLOPES, _LOG_SLOPE = (math.log(0.03), math.log(30.0)), math.log(PRIOR_SLOPE)
@@ -110,7 +110,11 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     d, m = effects.scale.shape
     waves = effects.of_rows(rows.x)
     problem = _Problem(rows, waves[:, :0], 0)
-    best = problem.of_first_rows.maximise(np.r_[np.full(d, math.log(default_lengthscale(d))), _LOG_NOISE])
+    first, start = problem.of_first_rows, np.full(d, math.log(default_lengthscale(d)))
+    best = first.maximise(np.r_[start, _LOG_NOISE])
+    if best[d] < _LOG_NOISE:  # features that matter little may have been taken for noise
+        other = first.maximise(np.r_[start, _LOG_LOW_NOISE])
+        best = min(best, other, key=lambda parameters: first.objective(parameters)[0])
     alone = best
     if m:
         with_effects = _Problem(rows, waves, m)

@@ -126,7 +126,7 @@ class StreamState:
         if kept is not None and np.array_equal(kept[0], X, equal_nan=True):
             return kept[1]
         forecasts = self.experts.forecast(learner, X)
-        weights = self.weights.values
+        weights = self.expert_weights
         mean = weights @ forecasts.mean
         raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2))
         said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
@@ -146,18 +146,17 @@ class StreamState:
         errors = y - said.mean
         excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
         excess *= min(1.0, BLOCK / len(y))  # far ahead, rows err together
-        is_known = self.experts.n_seen - self.experts.start >= _QUIET
-        alarm = _cumulated(self.alarm, excess) if is_known else 0.0
+        alarm = _cumulated(self.alarm, excess) if self.is_known else 0.0
         if alarm > _ALARM:
             return self._after_break(learner, rows, said.forecasts)
         corrections = zip(self.scales, said.features, strict=True)
         farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         correlation = self.correlation.learned(errors / said.std)
-        trust = _TRUST * correlation.independent_share if is_known else 1.0  # at first some know next to nothing
+        trust = _TRUST * correlation.independent_share
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust)
         experts, scales = self.experts.learned(learner, learned, said.forecasts), self.scales
-        if is_known:  # experts that learn fast would soon be corrected twice
+        if self.is_known:  # experts that learn fast would soon be corrected twice
             scales = tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
             if not experts.are_adapted_as(self.experts):  # then what corrections look at changes
                 change = (experts.forecast(learner, rows.X).spread - said.forecasts.spread).mean(axis=0)
@@ -186,7 +185,7 @@ class StreamState:
         if len(second.y):
             forecasts = experts.forecast(learner, second.X)
             experts = experts.learned(learner, second, forecasts)
-            weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0], 1.0)
+            weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0], _TRUST)
         return replace(
             self,
             experts=experts,
@@ -196,6 +195,16 @@ class StreamState:
             kinds=learner.kinds,
             alarm=0.0,
         )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this world has shown enough rows."""
+        return self.experts.n_seen - self.experts.start >= _QUIET
+
+    @property
+    def expert_weights(self) -> Array:
+        """Weights of the experts, (K,). At first some know next to nothing, and densities count as they are."""
+        return self.weights.sharpened(1.0 if self.is_known else 1 / _TRUST)
 
     # ------------------------------------------------------------------ bytes
 

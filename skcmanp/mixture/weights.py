@@ -51,7 +51,11 @@ class Weights:
     @property
     def values(self) -> Array:
         """Weights, (J,)."""
-        return softmax(self.choice) @ self.by_horizon
+        return self.sharpened(1.0)
+
+    def sharpened(self, by: float) -> Array:
+        """Weights as if densities had counted so many times as much, (J,)."""
+        return softmax(self.choice) @ softmax(by * self.scores, axis=1)
 
     def learned(self, log_density: Array) -> Weights:
         """With the log densities of further rows, (J, n)."""

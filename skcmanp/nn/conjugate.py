@@ -30,9 +30,11 @@ MAX_GROWTH = 4.0
 # noise's, within a factor of exp of this.
 _LOG_LOCAL = 3.0
 
-# Corrections of means are multiples of std, which far from all rows is large and says nothing of the mean. They are
-# believed in full where the noise has at least one in so many parts of the variance, and then ever less.
+# Corrections of means are multiples of std, which far from all rows is large and says little of the mean. They are
+# believed in full where the noise has at least one in so many parts of the variance, and then ever less; until std is
+# larger than that of all targets by this factor, where the memory knows nothing at all.
 _BELIEVED = 3.0
+_LOST = 1.5
 
 # Rows whose features are made at once: those of more leave the cache.
 READ_ROWS = 256
@@ -286,7 +288,8 @@ class ConjugateMemory(nn.Module):
         noise = (parts.noise + parts.missed / mean_noise).log().mean(-1, keepdim=True)
         believed = torch.ones_like(std)
         if self.embed is None:
-            believed = (_BELIEVED * parts.noise * mean_noise / std.square()).clamp(max=1.0)
+            believed = _BELIEVED * parts.noise * mean_noise / std.square() + (std / _LOST).pow(4)
+            believed = believed.clamp(max=1.0)
         hints = torch.cat(
             [
                 mean,

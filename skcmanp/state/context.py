@@ -142,6 +142,11 @@ class ContextState:
         other.check_possible()
         other.check_checkpoint(self.checkpoint, self.fingerprint)
         _check_names(self.feature_names, other.feature_names)
+        if self.n_features != other.n_features:
+            raise ValueError(
+                f"Cannot merge contexts of {self.n_features} and of {other.n_features} columns. Give both estimators "
+                "the same ones."
+            )
         if self.y_is_1d != other.y_is_1d:
             shapes = ["(n_samples,)" if state.y_is_1d else f"(n_samples, {state.n_outputs})" for state in (self, other)]
             raise ValueError(
