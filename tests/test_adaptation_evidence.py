@@ -304,3 +304,13 @@ def test_what_few_rows_tell_is_only_a_start():
     found = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0))
     np.testing.assert_allclose(np.log(found.lengthscale[0]), best[0], atol=2 * GRID)
     np.testing.assert_allclose(np.log(found.ratio), -best[3], atol=2 * GRID)
+
+
+@pytest.mark.parametrize("seed", [16, 20, 36])
+def test_functions_without_noise_are_not_taken_for_noisy_ones(seed):
+    """Where some features matter little; from a start with noise alone, they are taken for noise here."""
+    x = np.random.default_rng(seed).uniform(-1, 1, (256, 6))
+    y = np.sin(3 * x[:, 0]) * x[:, 1] - 0.3 * x[:, 2] * np.abs(x[:, 3]) + 0.1 * x[:, 4]
+    x /= x.std(0)
+    found = maximise_evidence(Rows(x, y[:, None] / y.std(), np.ones(256)), MainEffects.fit(x, np.ones(256), 0))
+    assert found.ratio > 100

@@ -170,3 +170,11 @@ def test_counts_are_not_bent_until_their_lowest_is_alone(mean):
     """Densities at points that many targets share grow with the bend, without end."""
     y = np.random.default_rng(0).poisson(mean, 1000).astype(float)
     assert abs(choose(y).bend[0]) < 5
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e-200])
+def test_targets_whose_squares_are_zero_stay_as_they_are(scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), scale * rng.lognormal(size=100)
+    found = choose_warp(Rows(X, y[:, None] / scale, np.ones(100)), y[:, None])
+    np.testing.assert_array_equal(found(y[:, None]), y[:, None])

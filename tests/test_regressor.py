@@ -423,6 +423,27 @@ def test_the_memory_may_have_another_size(table, n_features):
     np.testing.assert_array_equal(adopted.predict(X), reg.predict(X))
 
 
+def test_a_memory_that_grew_is_not_one_of_a_size_that_was_asked_for():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (600, 4))
+    grown = CMANPRegressor().fit(X, np.sin(4 * X[:, 0]) * np.cos(4 * X[:, 1]) + X[:, 2] * X[:, 3])
+    assert grown.context_.adaptation.memory_features > 448
+    assert len(grown.context_.summary.sums.b[0]) == 672
+    fixed = CMANPRegressor(memory_features=448)
+    assert_refused(fixed, lambda: fixed.merge(grown), "more than memory_features=448; leave memory_features=None")
+    again = CMANPRegressor().merge(ContextState.from_bytes(grown.context_.to_bytes()))
+    np.testing.assert_array_equal(again.predict(X[:20]), grown.predict(X[:20]))
+    half, rest = pickle.loads(pickle.dumps(grown)).decay(0), pickle.loads(pickle.dumps(grown)).decay(0)
+    shards = [reg.partial_fit(X[i::2], X[i::2, 0]) for i, reg in enumerate((half, rest))]
+    assert shards[0].merge(shards[1]).n_samples_seen_ == 600
+
+
+def test_merging_other_numbers_of_columns_says_so(table):
+    X, y = table
+    three, two = CMANPRegressor().fit(X[:50], y[:50]), CMANPRegressor().fit(X[:50, :2], y[:50])
+    assert_refused(three, lambda: three.merge(two), "of 3 and of 2 columns. Give both estimators")
+
+
 def test_the_memorys_own_size_is_the_default(table):
     X, y = table
     same = CMANPRegressor(memory_features=448).fit(X, y)
