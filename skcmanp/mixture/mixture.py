@@ -40,7 +40,7 @@ _SLACK = 2.0
 _ERRORS = 500.0  # half-life of the errors that experts are measured by
 # Densities of experts count as those of this share of the rows that are independent: experts err alike, and one that
 # was lucky for some days would soon be trusted alone.
-_TRUST, _CORRELATION = 0.25, 2000.0
+_TRUST, _CORRELATION = 0.5, 2000.0
 # Targets that are farther off are learned as if they were not: a faulty reading, unless a break is declared.
 _FARTHEST = 10.0  # standard deviations
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
