@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from skcmanp.adaptation import Adaptation
-from skcmanp.adaptation.fitting import larger
 from skcmanp.files import replacing
 from skcmanp.frames import Kind
 from skcmanp.inference import Network
@@ -200,7 +199,8 @@ class Checkpoint:
     def sized_for(self, adaptation: Adaptation) -> Checkpoint:
         """With the larger memory, if an adaptation found that it wants one."""
         own = _own_memory_features(self)
-        return self if adaptation.memory_features <= own else replace(self, memory_features=larger(own))
+        size = adaptation.size_of_memory(own)
+        return self if size == own else replace(self, memory_features=size)
 
     def load(self) -> CMANP:
         """Read the model.

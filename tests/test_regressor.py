@@ -316,7 +316,7 @@ def test_merging_needs_the_same_checkpoint_and_scaling(table, model):
     reg = CMANPRegressor().fit(X, y)
     assert_refused(reg, lambda: reg.merge(CMANPRegressor(checkpoint=model).fit(X, y)), "checkpoint 'custom'")
     assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X[:30], y[:30])), "different scaling.*x_bounds")
-    assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X[:, :2], y)), "different scaling")
+    assert_refused(reg, lambda: reg.merge(CMANPRegressor().fit(X[:, :2], y)), "of 3 and of 2 columns")
     assert_refused(reg, lambda: reg.merge(3), "must be a CMANPRegressor or a ContextState, not int", TypeError)
     unfitted = CMANPRegressor(checkpoint="gp-1d")
     assert_refused(unfitted, lambda: unfitted.merge(reg), "is of checkpoint 'tabular'.*not of 'gp-1d'")
@@ -436,12 +436,6 @@ def test_a_memory_that_grew_is_not_one_of_a_size_that_was_asked_for():
     half, rest = pickle.loads(pickle.dumps(grown)).decay(0), pickle.loads(pickle.dumps(grown)).decay(0)
     shards = [reg.partial_fit(X[i::2], X[i::2, 0]) for i, reg in enumerate((half, rest))]
     assert shards[0].merge(shards[1]).n_samples_seen_ == 600
-
-
-def test_merging_other_numbers_of_columns_says_so(table):
-    X, y = table
-    three, two = CMANPRegressor().fit(X[:50], y[:50]), CMANPRegressor().fit(X[:50, :2], y[:50])
-    assert_refused(three, lambda: three.merge(two), "of 3 and of 2 columns. Give both estimators")
 
 
 def test_the_memorys_own_size_is_the_default(table):

@@ -83,12 +83,13 @@ def test_hints_are_what_the_estimators_network_is_told(batch, n_features, n_refe
     """Also after a stream's first chunk: then further rows are read."""
     model = CMANP(CONFIG)
     given = adapted(batch, n_features, n_reference, CONFIG)
-    network = get_network(resolve_checkpoint(model, [Kind.NUMBER] * n_features), torch.device("cpu"), torch.float64)
+    checkpoint = resolve_checkpoint(model, [Kind.NUMBER] * n_features)
     for i in range(2):
         X, X_target = (t[i, :, :n_features].double().numpy() for t in (batch.x, batch.x_target))
         y = batch.y[i].double().numpy()
         reg = CMANPRegressor(model).fit(X[:n_reference], y[:n_reference])
         state = (reg.partial_fit(X[n_reference:], y[n_reference:]) if n_reference < 60 else reg).context_
+        network = get_network(checkpoint, torch.device("cpu"), torch.float64, state.adaptation)
         x_target = state.adaptation.scale_x(X_target)
         np.testing.assert_allclose(given.x_target[i, :, :n_features], x_target, rtol=1e-5, atol=1e-5)
         with torch.no_grad():

@@ -17,7 +17,7 @@ from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.columns import row_chunks
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale
-from skcmanp.adaptation.fitting import Draft, draft_memory, fit_without_memory
+from skcmanp.adaptation.fitting import Draft, draft_memory, fit_without_memory, larger
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.inputs import Inputs, Selection
 from skcmanp.adaptation.main_effects import MainEffects
@@ -212,6 +212,10 @@ class Adaptation:
     def memory_features(self) -> int:
         """Number of features of the conjugate memory that it makes."""
         return sum(part.n_features for part in self.parts)
+
+    def size_of_memory(self, memory_features: int) -> int:
+        """Features of the conjugate memory that it is read into: a network's own, or more if it has grown."""
+        return memory_features if self.memory_features <= memory_features else larger(memory_features)
 
     @property
     def lengthscale(self) -> Array:

@@ -49,6 +49,7 @@ def _adapted_task(task: TaskBatch, n_reference: int, config: CMANPConfig) -> Tas
         standardize=known,
         how="fit" if known else "default",
         memory_features=config.adapted_features,
+        may_grow=True,
         max_columns=config.dim_x,
         trees=False,  # their predictions would be one more column, like others
     )
@@ -56,8 +57,9 @@ def _adapted_task(task: TaskBatch, n_reference: int, config: CMANPConfig) -> Tas
     y, y_target = (torch.from_numpy(adaptation.scale_y(t.numpy())).unsqueeze(0) for t in (y, y_target))
     hints, covariance = None, None
     if config.adapted_features:
-        memory = ConjugateMemory(config.adapted_features, config.dim_y, config.memory_regressions)
-        basis = adaptation.basis(config.adapted_features)
+        n_features = adaptation.size_of_memory(config.adapted_features)
+        memory = ConjugateMemory(n_features, config.dim_y, config.memory_regressions)
+        basis = adaptation.basis(n_features)
         posterior = memory.posterior(memory.read(x, y, basis), torch.tensor([float(x.shape[1])]), basis)
         parts = memory.parts(x_target, posterior, basis)
         hints = memory.mixture(parts, posterior)[1]
