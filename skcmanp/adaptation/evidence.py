@@ -73,6 +73,11 @@ class Evidence(NamedTuple):
     alone: Array  # length-scales if there were no effects, (d,)
     signal: Array  # expected standard deviation of the signal, in units of y, (t,)
 
+    @property
+    def joint_share(self) -> float:
+        """Of the variance, what is the process of all features: not the main effects'."""
+        return 1 - float(np.square(self.effects).sum())
+
 
 def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     """How features matter, and the signal-to-noise ratio, by the evidence of a Gaussian process.

@@ -100,22 +100,17 @@ class Draft:
     def _parts(self, points: Array) -> tuple[Part, ...]:
         """With inducing points at these places, which share the process of all features out with random waves."""
         # Where every row was worth an inducing point, further ones will be elsewhere; where few were, these say all.
-        n, places = len(self.points), self.places
+        n, places, variance = len(self.points), self.places, self.evidence.joint_share
         unseen = max((1 - n / places) * n / len(self.rows.x), 1 - MAX_SHARE) if places else 1.0
-        waves = RandomWaves.draw(points.shape[1], (places - len(points)) // 2, np.array([self._variance * unseen]))
-        return *self.alone, InducingPoints(points, np.array([self._variance * (1 - unseen)])), waves
-
-    @property
-    def _variance(self) -> float:
-        """Of the process of all features: what is not the main effects'."""
-        return 1 - float(np.square(self.evidence.effects).sum())
+        waves = RandomWaves.draw(points.shape[1], (places - len(points)) // 2, np.array([variance * unseen]))
+        return *self.alone, InducingPoints(points, np.array([variance * (1 - unseen)])), waves
 
     def _change(self, x: Array, other: Array) -> float:
         """Variance of a function's difference between rows."""
         lines = sum(np.square(part.of_rows(x) - part.of_rows(other)).sum(1) for part in self.alone)
         distance = np.sqrt(np.square(x - other).sum(1))
         unit = float(np.mean(np.square(self.evidence.signal)))
-        return unit * float(np.mean(lines + 2 * self._variance * (1 - matern52_of(distance))))
+        return unit * float(np.mean(lines + 2 * self.evidence.joint_share * (1 - matern52_of(distance))))
 
 
 def draft_memory(rows: Rows, memory_features: int, may_grow: bool, evidence: Evidence | None = None) -> Draft:
@@ -130,10 +125,10 @@ def draft_memory(rows: Rows, memory_features: int, may_grow: bool, evidence: Evi
     trend = Trend(evidence.slope * evidence.lengthscale)
     effects = effects.rescaled(evidence.effects, evidence.lengthscale)
     places -= effects.n_features
-    x, local = rows.x / evidence.lengthscale, 1 - float(np.square(evidence.effects).sum())
+    x = rows.x / evidence.lengthscale
     points = choose_points(x, int(MAX_SHARE * places), rows.x)
     if may_grow and len(points) == int(MAX_SHARE * places):
-        _, missed = InducingPoints(points, np.array([local])).to("cpu")(torch.from_numpy(x))
+        _, missed = InducingPoints(points, np.array([evidence.joint_share])).to("cpu")(torch.from_numpy(x))
         if float(torch.as_tensor(missed).mean()) * evidence.ratio**2 > _LIMITED:
             places += larger(memory_features) - memory_features
             points = choose_points(x, int(MAX_SHARE * places), rows.x)

@@ -94,7 +94,7 @@ def fit_sparse_process(
     """
     x, y, weight = rows
     moves = moves and len(points) < len(x)
-    local = 1 - float(np.square(evidence.effects).sum())
+    local = evidence.joint_share
     centres, lengthscale = points[:NOISE_POINTS], evidence.alone / evidence.lengthscale
     carriers = _project(centres / lengthscale, x / lengthscale)
     knots, ranks = fit_ranks(x * evidence.lengthscale, weight)
