@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from skcmanp import CMANPRegressor
 from skcmanp.adaptation.evidence import Evidence, maximise_evidence
 from skcmanp.adaptation.main_effects import MainEffects
+from skcmanp.adaptation.missed import Missed
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import Rows
 from skcmanp.adaptation.sparse_process import fit_sparse_process
@@ -49,8 +50,9 @@ def no_sparse_process(rows: Rows, points: np.ndarray, *others: Any) -> tuple[np.
     return points, None
 
 
-def missed_by_evidence(rows: Rows, features: Any, noise: np.ndarray, ratio: float, signal: np.ndarray) -> np.ndarray:
-    return signal
+def missed_by_evidence(rows: Rows, *arguments: Any) -> tuple[Missed, np.ndarray]:
+    *_, signal = arguments
+    return Missed(signal, signal, np.ones(1)), np.zeros(len(rows.x))
 
 
 # What takes the place of functions in `skcmanp.adaptation.adaptation`.

@@ -144,7 +144,7 @@ def _content(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if set(metadata := metadata_of(data)) == {_WITHOUT_CHECKSUM}:
         header = metadata[_WITHOUT_CHECKSUM]
     else:
-        header = check_seal(data, _FORMAT, _FORMAT_WITH_CRC)
+        header = check_seal(data, _FORMAT, _FORMAT_WITH_CRC, before_has_crc=True)
     try:
         return json.loads(header), safetensors.torch.load(data)
     except safetensors.SafetensorError as error:

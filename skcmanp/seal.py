@@ -7,8 +7,8 @@ times as long as reading it. Both sums of a table stay the same only if at least
 four words change, in two rows and two columns, and cancel exactly. A run of up
 to 8,000 bytes has no two words in a column, so its damage cannot.
 
-It tells damage, not intent: whoever changes a file can compute it anew. Files of
-earlier formats carry a CRC-32.
+It tells damage, not intent: whoever changes a file can compute it anew. Earlier
+checkpoints carry a CRC-32.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ def seal(data: bytes, key: str) -> bytes:
     return b"".join((data[:start], _checksum(data, start), memoryview(data)[start + len(_PLACE) :]))
 
 
-def check_seal(data: bytes, key: str, crc_key: str | None = None) -> str:
-    """The metadata of this key, without the checksum; or of the key of an earlier format.
+def check_seal(data: bytes, key: str, before: str | None = None, before_has_crc: bool = False) -> str:
+    """The metadata of this key, without the checksum; or of the key of the format before.
 
     Raises
     ------
     ValueError
         If the bytes are not what they were when they were sealed.
     """
-    for known, checksum_of in ((key, _checksum), (crc_key, _crc)):
+    for known, checksum_of in ((key, _checksum), (before, _crc if before_has_crc else _checksum)):
         if known is not None and (found := data.find(_mark(known), 8, _start_of_body(data))) >= 0:
             return _checked(data, found + len(_mark(known)), checksum_of)
     raise ValueError(f"this version reads {key}, and these are {', '.join(metadata_of(data)) or 'no such file'}")

@@ -18,6 +18,7 @@ from skcmanp.adaptation.evidence import default_lengthscale, maximise_evidence
 from skcmanp.adaptation.fitting import MAX_SHARE
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.main_effects import MainEffects
+from skcmanp.adaptation.missed import Missed
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import sample_rows
 from skcmanp.adaptation.trend import PRIOR_SLOPE, Trend
@@ -128,7 +129,7 @@ def test_before_rows_there_are_a_trend_and_waves():
     assert trend.n_features + waves.n_features == 30  # no half of a wave
     np.testing.assert_allclose(trend.slope, PRIOR_SLOPE * default_lengthscale(3))
     np.testing.assert_array_equal(waves.variance, 1)
-    np.testing.assert_array_equal(found.missed, 1)
+    assert found.missed.equals(Missed.unknown())
 
 
 def test_rows_say_how_the_noise_varies():
@@ -212,11 +213,12 @@ def test_rows_without_weight_say_nothing():
 def test_missed_variance_is_in_units_of_every_target():
     X, y = smooth(100)
     both = fit(X, np.hstack([y, 100 * np.sin(20 * y)]))
-    assert both.missed.shape == (2,)
-    assert len(set(both.missed)) == 2
-    one = fit(X, y).missed
-    assert one.shape == (1,)
-    assert fit(X, 2**20 * y).missed == pytest.approx(one, rel=1e-6)  # targets are scaled already
+    assert both.missed.scale.shape == both.missed.beyond.shape == (2,)
+    assert len(set(both.missed.scale)) == 2
+    one, larger = fit(X, y).missed, fit(X, 2**20 * y).missed
+    for name in ("scale", "beyond", "shown"):
+        assert getattr(one, name).shape == (1,)
+        assert getattr(larger, name) == pytest.approx(getattr(one, name), rel=1e-6)  # targets are scaled already
 
 
 # ------------------------------------------------------------------ in use
@@ -424,7 +426,7 @@ def test_equality_is_exact():
     (X, y), found = smooth(), fitted(smooth)
     assert found.equals(fit(X, y))
     assert not found.equals(fit(X + 1e-9, y))
-    assert not found.equals(replace(found, missed=np.ones(1)))
+    assert not found.equals(replace(found, missed=Missed.unknown()))
     assert not found.equals(Adaptation.fit(X, y))
 
 
@@ -445,9 +447,11 @@ def test_arrays_that_cannot_be_are_refused(data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ratio": np.zeros(1)}, "not positive"),
-        ({"missed": -np.ones(1)}, "not positive"),
-        ({"missed": np.ones(3)}, "what is missed, is not that of 1 targets"),
+        ({"ratio": np.zeros(1)}, "not one positive"),
+        ({"missed": Missed(-np.ones(1), np.ones(1), np.ones(1))}, "not positive"),
+        ({"missed": Missed(2 * np.ones(1), np.ones(1), np.ones(1))}, "beyond is not at least"),
+        ({"missed": Missed(np.ones(1), np.ones(1), -np.ones(1))}, "shown is not a variance"),
+        ({"missed": Missed(np.ones(3), np.ones(3), np.ones(1))}, "is missed is not that of 1 targets"),
         ({"inputs": inputs_of(np.zeros(3), -np.ones(3))}, "not positive"),
         ({"targets": targets_of(np.zeros(1), np.zeros(1))}, "not positive"),
         ({"inputs": inputs_of(np.zeros(2), np.ones(3))}, "encoding.scale is not of shape"),

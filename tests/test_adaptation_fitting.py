@@ -32,7 +32,7 @@ def test_features_fill_the_memory():
     assert found.lengthscale.shape == (2,)
     assert 59 <= sum(part.n_features for part in found.parts) <= 60
     assert found.ratio.shape == (1,)
-    assert found.missed.shape == (1,)
+    assert found.missed.scale.shape == (1,)
     assert 0.005 < found.squares.mean() < 0.2  # the noise's variance is 0.02 of the targets'
     places = 60 - 3 - sum(part.n_features for part in found.parts if part.name == "main_effects")
     (points,) = (part for part in found.parts if part.name == "inducing_points")
@@ -76,8 +76,8 @@ def test_a_test_tells_how_likely_rows_are_that_were_left_out():
     standard = rows()
     fold = split_rows(standard, FOLDS)
     kept, left_out = standard.take(fold != 0), standard.take(fold == 0)
-    missed, score, square = draft().tested(kept, left_out)
-    assert missed.shape == (1,)
+    scale, score, square = draft().tested(kept, left_out)
+    assert scale.shape == (1,)
     assert 0 < score < 2  # of a density of a standard deviation of a seventh
     assert 0.005 < square < 0.2
     nonsense = draft().tested(kept, left_out._replace(y=left_out.y[::-1]))
@@ -97,5 +97,5 @@ def test_a_function_changes_the_more_the_farther_rows_are():
 
 def test_every_target_has_its_own_scales():
     found = draft_memory(rows(120, 2), 30, False).finished()
-    assert found.missed.shape == (2,)
+    assert found.missed.scale.shape == (2,)
     assert found.ratio.shape == (1,)

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
 from skcmanp.adaptation import missed
-from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, _errors, missed_scale
+from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, Missed, _edge, _errors, missed_scale
 from skcmanp.adaptation.rows import Rows
 
 RNG = np.random.default_rng(0)
@@ -26,9 +27,13 @@ def rows_of(n, size, noise=0.1, seed=0, t=1):
 
 
 def found(rows, signal, ratio=4.0, noise=None):
+    return all_found(rows, signal, ratio, noise).scale
+
+
+def all_found(rows, signal, ratio=4.0, noise=None, make=lambda x: features):
     noise = np.ones(len(rows.x)) if noise is None else noise
     fold = np.arange(len(rows.x)) % FOLDS
-    return missed_scale(rows, fold, lambda x: features, noise, ratio, np.asarray(signal, dtype=float))[0]
+    return missed_scale(rows, fold, make, noise, ratio, np.asarray(signal, dtype=float))[0]
 
 
 @pytest.mark.parametrize("size", [0.5, 2.0])
@@ -78,11 +83,12 @@ def test_features_are_made_of_the_rows_that_are_kept():
 
     def make(x):
         sizes.append(len(x))
-        assert not any((x == row).all(1).any() for row in rows.x[[len(sizes) - 1]])  # of the fold
+        left_out = rows.x[[len(sizes) - 1]] if len(sizes) <= FOLDS else rows.x[[np.abs(rows.x).argmax()]]
+        assert not any((x == row).all(1).any() for row in left_out)
         return features
 
     missed_scale(rows, np.arange(41) % FOLDS, make, np.ones(41), 4.0, np.ones(1))
-    assert sizes == [30, 31, 31, 31]
+    assert sizes == [30, 31, 31, 31, 30]
 
 
 @pytest.mark.parametrize("ratio", [0.5, 4.0])
@@ -90,16 +96,17 @@ def test_errors_are_those_of_bayesian_regression(monkeypatch, ratio):
     monkeypatch.setattr(missed, "_RATIOS", np.array([3.0]))
     rows = rows_of(60, 1.0, t=2)._replace(weight=np.linspace(0.5, 2, 60))
     kept, left_out = rows.take(slice(40)), rows.take(slice(40, None))
-    error, relative, noise, missing = _errors(kept, left_out, features, ratio)
+    relative = np.linspace(0.5, 2, 20)
+    error, variance, missing = _errors(kept, left_out, features, relative, ratio)
     psi, extra = features(kept.x)
     alpha = (1 + ratio**2 * extra) / kept.weight
     process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=alpha, optimizer=None).fit(3 * psi, kept.y)
     mean, covariance = process.predict(3 * features(left_out.x)[0], return_cov=True)
     np.testing.assert_allclose(error, left_out.y - mean, rtol=1e-7, atol=1e-9)
-    for j in range(2):
-        np.testing.assert_allclose(relative[:, j], covariance[..., j].diagonal(), rtol=1e-6)
     explained = (kept.y * process.alpha_).sum(0)  # of y^T (psi psi^T + alpha)^-1 y
-    np.testing.assert_allclose(noise, (0.05 + 0.5 * explained) / (0.5 + 0.5 * (1 / alpha).sum()), rtol=1e-7)
+    noise = (0.05 + 0.5 * explained) / (0.5 + 0.5 * (1 / alpha).sum())
+    for j in range(2):
+        np.testing.assert_allclose(variance[:, j], noise[j] * (relative + covariance[..., j].diagonal()), rtol=1e-6)
     np.testing.assert_array_equal(missing, features(left_out.x)[1])
 
 
@@ -109,6 +116,62 @@ def test_evidence_chooses_the_ratio_of_every_target():
     loud = features(x)[0] @ rng.normal(size=(8, 1))
     y = np.hstack([loud + 0.01 * rng.normal(size=(200, 1)), 0.1 * loud + rng.normal(size=(200, 1))])
     rows = Rows(x, y, np.ones(200))
-    _, relative, noise, _ = _errors(rows, rows, features, MAX_WEIGHT_RATIO)
+    alone, twice = (_errors(rows, rows, features, np.full(200, n), MAX_WEIGHT_RATIO).variance for n in (0.0, 1.0))
+    noise = (twice - alone).mean(0)
     assert noise[0] < 1e-3 < 0.5 < noise[1]
-    assert relative[:, 0].mean() > 2 * relative[:, 1].mean()
+    relative = alone.mean(0) / noise
+    assert relative[0] > 2 * relative[1]
+
+
+# ------------------------------------------------------------------ beyond what rows show
+
+
+def test_beyond_what_rows_show_the_scale_is_at_least_what_the_evidence_says():
+    missed = all_found(rows_of(600, 0.0), [1.0])
+    assert missed.scale[0] < 0.2
+    assert missed.beyond == 1
+    assert missed.shown == pytest.approx(0.9, abs=0.05)
+
+
+@pytest.mark.parametrize("size", [5.0, 20.0])
+def test_rows_at_the_edge_show_more(size):
+    def outside(x):
+        return np.abs(x[:, 0]) > 0.8
+
+    def make(kept):  # steps at both ends, if there are rows to learn them by
+        known = outside(kept).any()
+
+        def of(x):
+            steps = np.sign(x[:, 0]) * (outside(x) & known)
+            return np.column_stack([np.ones(len(x)), steps]), np.where(outside(x) & ~known, 1.0, 1e-3)
+
+        return of
+
+    rows = rows_of(600, 0.0)
+    rows = rows._replace(y=size * (outside(rows.x) * np.sign(rows.x[:, 0]))[:, None] + 0.1 * RNG.normal(size=(600, 1)))
+    missed = all_found(rows, [1.0], make=make)
+    assert missed.scale < 1
+    assert missed.beyond == pytest.approx(size, rel=0.3)
+    assert missed.shown == 1e-3
+
+
+def test_the_scale_at_rows_lies_between_both():
+    missed = Missed(np.array([0.1, 1.0]), np.array([2.0, 1.0]), np.array([1e-3])).to("cpu")
+    little, much = (torch.tensor([[value]], dtype=torch.float64) for value in (1e-4, 0.5))
+    none = torch.zeros(1, 1, dtype=torch.float64)
+    np.testing.assert_allclose(missed.at(little, none)[0, 0], [0.1, 1.0])
+    variance = missed.at(much, none)[0, 0].square() * 0.5
+    np.testing.assert_allclose(variance, [0.1**2 * 1e-3 + 2.0**2 * 0.499, 0.5])
+    # What is unknown of a row is told in units of the scale that rows show.
+    np.testing.assert_allclose(missed.at(little, much)[0, 0], [0.1, 1.0])
+    variance = missed.at(much, much)[0, 0].square() * 1.0
+    np.testing.assert_allclose(variance, [0.1**2 * 0.501 + 2.0**2 * 0.499, 1.0])
+    np.testing.assert_array_equal(missed.at(none, none)[0, 0], [0.1, 1.0])
+
+
+def test_rows_that_are_all_equally_far_out_have_no_edge():
+    corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * 5)).reshape(5, -1).T
+    assert _edge(corners).all()
+    assert _edge(corners * (1 + 1e-9 * RNG.normal(size=corners.shape))).all()
+    rows = Rows(corners, corners[:, :1] + 0.1 * RNG.normal(size=(32, 1)), np.ones(32))
+    assert np.isfinite(all_found(rows, [1.0], make=lambda kept: lambda x: (x, np.full(len(x), 0.1))).beyond).all()

@@ -163,6 +163,21 @@ def test_p13_intervals_cover_beyond_the_edge_of_a_trend(kind):
     assert (np.diff(np.mean(widths, axis=0)) > 0).all()  # the further, the wider
 
 
+@pytest.mark.parametrize("noise", [0.001, 0.003, 0.01])
+def test_p13_holds_almost_without_noise(noise):
+    """Gaps between the rows show a far smaller scale than there is beyond them."""
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(2):
+        X = rng.uniform(-1, 1, (400, 3))
+        y = 2 * X[:, 0] + np.sin(4 * X[:, 1]) + X[:, 1] * X[:, 2]
+        reg, change = CMANPRegressor().fit(X, y + noise * rng.normal(size=400)), noise * rng.normal(size=400)
+        # Rows are predicted where the function is known: only its trend goes on.
+        inside.append(
+            [covered(reg, X + (1 + d - X) * [1, 0, 0], y + 2 * (1 + d - X[:, 0]) + change) for d in DISTANCES]
+        )
+    assert (np.mean(inside, axis=0) > 0.8).all(), np.mean(inside, axis=0)
+
+
 @functools.cache
 def errors_on_lines():
     """Ours and those of Bayesian linear regression, at all distances."""

@@ -9,7 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
 from skcmanp.adaptation import Basis
-from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
+from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO, Missed
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.ranks import N_KNOTS
 from skcmanp.nn.conjugate import ConjugateMemory, Sums
@@ -34,6 +34,10 @@ def basis(memory, n_points=0, ratio=2.0, **changes):
         return None
     n_features = memory.log_tau.shape[1]
     return replace(Basis.of_points(rows(n_points, seed=7)[0], torch.full((3,), ratio), n_features), **changes)
+
+
+def of_scale(scale):
+    return Missed(scale, scale, torch.ones(1).double())
 
 
 def predict(memory, x, y, x_target, log_weight=None, **of_basis):
@@ -220,7 +224,7 @@ def test_what_the_features_miss_is_noise_of_its_rows(dim_y):
     (x, y), (x_target, _) = rows(30), rows(5, seed=1)
     y = torch.cat([y, -3 * y[..., :1]], -1)[..., :dim_y]
     scale = torch.tensor([0.3, 2.0]).double()[:dim_y]
-    distribution, hints = predict(memory, x, y, x_target, n_points=20, ratio=1000.0, scale=scale)
+    distribution, hints = predict(memory, x, y, x_target, n_points=20, ratio=1000.0, missed=of_scale(scale))
     b, tau = basis(memory, 20, ratio=1000.0), memory.log_tau[0].exp().detach()
     (psi, missed), (psi_target, missed_target) = b.features(x), b.features(x_target)
     assert missed_target.max() > 0.05
@@ -245,7 +249,7 @@ def test_what_the_features_miss_is_noise_of_its_rows(dim_y):
 def test_more_rows_do_not_make_what_is_missed_less():
     """It is not noise that is estimated, but what the features cannot follow."""
     memory, (x, y), far = make(kernel="matern52"), rows(200), torch.full((3, 1, 2), 30.0).double()
-    points = {"n_points": 21, "scale": torch.tensor([0.7]).double()}
+    points = {"n_points": 21, "missed": of_scale(torch.tensor([0.7]).double())}
     few, many = (predict(memory, x[:, :n], y[:, :n], far, **points)[0].variance for n in (20, 200))
     assert (few > 0.49).all()
     assert (many > 0.49).all()
@@ -253,17 +257,19 @@ def test_more_rows_do_not_make_what_is_missed_less():
 
 def test_covariances_have_the_mixtures_variances_and_what_is_missed_together():
     memory, (x, y), (x_target, _) = make(n_regressions=3, kernel="matern52"), rows(30), rows(6, seed=1)
-    b = basis(memory, 15, scale=torch.tensor([1.5]).double())
+    b = basis(memory, 15, missed=Missed(*torch.tensor([[1.5], [3.0], [0.01]]).double()))
     with torch.no_grad():
         posterior = memory.posterior(memory.read(x, y, b), torch.full((3,), 30.0), b)
         parts = memory.parts(x_target, posterior, b)
         covariance = memory.covariance(x_target, parts, posterior, b)
-        one = replace(b, scale=torch.zeros(1).double())
+        one = replace(b, missed=of_scale(torch.zeros(1).double()))
         without = memory.covariance(x_target, memory.parts(x_target, posterior, one), posterior, one)
     variance = memory.mixture(parts, posterior)[0].variance
     torch.testing.assert_close(covariance.diagonal(dim1=2, dim2=3), variance.mT)
     off = ~torch.eye(6, dtype=torch.bool)
-    expected = (1.5**2 * b.missed_covariance(x_target)).unsqueeze(1)
+    scale = b.scale(x_target, b.features(x_target)[1])
+    assert 1.5 <= scale.min() < 2 < scale.max() < 3
+    expected = (scale * b.missed_covariance(x_target) * scale.mT).unsqueeze(1)
     torch.testing.assert_close((covariance - without)[..., off], expected[..., off])
     assert expected[..., off].abs().max() > 0.05
     assert torch.linalg.eigvalsh(covariance).min() > 0

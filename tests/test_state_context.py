@@ -1,6 +1,5 @@
 import json
 import struct
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.adaptation.inputs import Inputs
+from skcmanp.adaptation.missed import Missed
 from skcmanp.adaptation.targets import Targets
 from skcmanp.frames import Kind
 from skcmanp.seal import check_seal, seal, unsealed
@@ -257,16 +257,20 @@ def test_truncated_bytes_are_refused(end):
 
 def test_bytes_of_another_version_say_so():
     data = safetensors.numpy.save({"weight": np.ones(1)}, metadata={"skcmanp.context.6": "{}"})
-    with pytest.raises(ValueError, match=r"reads skcmanp.context.8, and these are skcmanp.context.6"):
+    with pytest.raises(ValueError, match=r"reads skcmanp.context.9, and these are skcmanp.context.6"):
         ContextState.from_bytes(data)
 
 
 def test_bytes_of_the_format_before_are_read():
+    """They have one scale of what features miss."""
     good = midstream()
-    header = check_seal(good.to_bytes(), _FORMAT)
-    data = safetensors.numpy.save(good._arrays(), metadata={"skcmanp.context.7": "00000000" + header})
-    data = data.replace(b"00000000", b"%08x" % zlib.crc32(data), 1)
-    assert_equal(ContextState.from_bytes(data), good)
+    scale = good.adaptation.missed.scale
+    adaptation = replace(good.adaptation, missed=Missed(scale, scale, np.ones(1)))
+    arrays = {name: array for name, array in good._arrays().items() if ".missed." not in name}
+    metadata = {"skcmanp.context.8": unsealed(check_seal(good.to_bytes(), _FORMAT))}
+    data = safetensors.numpy.save(arrays | {"adaptation.missed": scale}, metadata=metadata)
+    data = seal(data, "skcmanp.context.8")
+    assert_equal(ContextState.from_bytes(data), replace(good, adaptation=adaptation))
     with pytest.raises(ValueError, match="checksum"):
         ContextState.from_bytes(data[:-1] + b"x")
 

@@ -21,7 +21,7 @@ from skcmanp.adaptation.fitting import Draft, draft_memory, fit_without_memory, 
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.inputs import Inputs, Selection
 from skcmanp.adaptation.main_effects import MainEffects
-from skcmanp.adaptation.missed import FOLDS
+from skcmanp.adaptation.missed import FOLDS, Missed
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.ridge import Ridge
 from skcmanp.adaptation.rows import MAX_ROWS, Rows, fold_of, sample_rows, split_rows
@@ -49,7 +49,7 @@ _MUCH_WORSE = 2.0
 # A further part is a module of its own, and one more of these.
 PARTS: tuple[type[Part], ...] = (Trend, MainEffects, InducingPoints, RandomWaves)
 _INPUTS: tuple[type[Frozen], ...] = (Encoding, Selection, Categories, Trees, Ridge)
-FROZEN: tuple[type[Frozen], ...] = (*_INPUTS, Targets, *PARTS, NoiseProfile)
+FROZEN: tuple[type[Frozen], ...] = (*_INPUTS, Targets, *PARTS, Missed, NoiseProfile)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,9 +68,8 @@ class Adaptation:
         None is the same everywhere.
     ratio : ndarray (1,), optional
         Signal-to-noise ratio; that of which nothing is known by default.
-    missed : ndarray (t,) or (1,), optional
-        Standard deviation of the process that features miss, in units of the
-        scaled targets; 1 by default.
+    missed : Missed, optional
+        Standard deviation of the process that features miss; 1 by default.
 
     Examples
     --------
@@ -88,7 +87,7 @@ class Adaptation:
     parts: tuple[Part, ...] = ()
     noise: NoiseProfile | None = None
     ratio: Array = dataclasses.field(default_factory=lambda: np.full(1, UNKNOWN_RATIO))
-    missed: Array = dataclasses.field(default_factory=lambda: np.ones(1))
+    missed: Missed = dataclasses.field(default_factory=Missed.unknown)
 
     @classmethod
     def fit(
@@ -192,9 +191,10 @@ class Adaptation:
                 inputs, draft, test = _with_trees(inputs, draft, rows, memory_features, may_grow)
             fitted = draft.finished()
             if test is not None:
-                fitted = fitted._replace(missed=draft.tested(*test, fitted.noise).missed)
-        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change, fitted.squares, fitted.missed)
-        return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, fitted.missed)
+                fitted = fitted._replace(missed=fitted.missed.of_scale(draft.tested(*test, fitted.noise).scale))
+        missed = fitted.missed
+        inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change, fitted.squares, missed.scale)
+        return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, missed)
 
     # ------------------------------------------------------------------ in use
 
@@ -238,23 +238,27 @@ class Adaptation:
     def basis(self, n_features: int, device: torch.device | str = "cpu") -> Basis:
         """What makes so many features of the conjugate memory, on a device."""
         noise = None if self.noise is None else self.noise.to(device)
-        ratio, missed = (torch.as_tensor(array, device=device) for array in (self.ratio, self.missed))
         parts = tuple(part.to(device) for part in self.parts)
-        return Basis(parts, noise, ratio, missed, n_features, self.inputs.n_features)
+        ratio = torch.as_tensor(self.ratio, device=device)
+        return Basis(parts, noise, ratio, self.missed.to(device), n_features, self.inputs.n_features)
 
     # ------------------------------------------------------------------ frozen
 
     def arrays(self) -> dict[str, NDArray]:
         """Everything as named arrays, for serialisation."""
         named = {f"{piece.name}.{name}": array for piece in self._frozen() for name, array in piece.arrays().items()}
-        return {**named, "ratio": self.ratio, "missed": self.missed}
+        return {**named, "ratio": self.ratio}
 
     def dtypes(self) -> dict[str, type]:
         """Those of arrays that are not float64."""
         return {f"{piece.name}.{name}": dtype for piece in self._frozen() for name, dtype in piece.integers.items()}
 
     def _frozen(self) -> list[Frozen]:
-        return [*self.inputs.pieces(), self.targets, *self.parts, *([] if self.noise is None else [self.noise])]
+        return [*self.inputs.pieces(), *self._of_inputs()]
+
+    def _of_inputs(self) -> list[Frozen]:
+        """What takes rows as they are to the network."""
+        return [self.targets, *self.parts, self.missed, *([] if self.noise is None else [self.noise])]
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Adaptation:
@@ -270,7 +274,7 @@ class Adaptation:
             tuple(found[kind.name] for kind in PARTS if kind.name in found),
             found.get("noise"),
             arrays["ratio"],
-            arrays["missed"],
+            found["missed"],
         )
 
     def equals(self, other: Adaptation) -> bool:
@@ -282,16 +286,16 @@ class Adaptation:
         """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
         try:
             self.inputs.check_possible(self.n_targets)
-            for piece in (self.targets, *self.parts, *([] if self.noise is None else [self.noise])):
+            for piece in self._of_inputs():
                 piece.check_possible(self.inputs.n_features)
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"What the first rows fixed cannot be: {error}") from error
         if not (self.n_features and self.n_targets):
             raise ValueError("There are no features, or no targets.")
-        if self.ratio.shape != (1,) or self.missed.shape not in ((1,), (self.n_targets,)):
-            raise ValueError(f"The signal-to-noise ratio, or what is missed, is not that of {self.n_targets} targets.")
-        if not all(array.min() > 0 and array.max() <= Frozen.largest for array in (self.ratio, self.missed)):
-            raise ValueError("The signal-to-noise ratio, or what is missed, is not positive and finite.")
+        if self.missed.scale.shape not in ((1,), (self.n_targets,)):
+            raise ValueError(f"What is missed is not that of {self.n_targets} targets.")
+        if not (self.ratio.shape == (1,) and 0 < self.ratio[0] <= Frozen.largest):
+            raise ValueError("The signal-to-noise ratio is not one positive and finite number.")
 
 
 def _seen(inputs: Inputs, rows: Rows, are_read: bool = True) -> Rows:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skcmanp.adaptation.base import Part
 from skcmanp.adaptation.inducing import InducingPoints
-from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO
+from skcmanp.adaptation.missed import MAX_WEIGHT_RATIO, Missed
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE, Trend
 from skcmanp.adaptation.waves import RandomWaves
@@ -29,7 +29,7 @@ class Basis:
     parts: tuple[Part, ...]
     noise_profile: NoiseProfile | None  # none is the same everywhere
     ratio: Tensor  # signal-to-noise ratio, (1,) or (B,)
-    scale: Tensor  # standard deviation of the process that features miss, (t,) or (1,)
+    missed: Missed
     n_features: int
     n_columns: int  # of rows; a further one is the variance of what is unknown of them
 
@@ -48,7 +48,8 @@ class Basis:
         waves = RandomWaves.draw(n_columns, (places - points.shape[1]) // 2, np.ones(1)).to(device)
         parts = (Trend(slope), InducingPoints(points, share), RandomWaves(waves.frequency, 1 - share))
         one = torch.ones(1, dtype=torch.float64, device=device)
-        return cls(parts, None, UNKNOWN_RATIO * one if ratio is None else ratio.double(), one, n_features, n_columns)
+        ratio = UNKNOWN_RATIO * one if ratio is None else ratio.double()
+        return cls(parts, None, ratio, Missed.unknown().to(device), n_features, n_columns)
 
     def features(self, x: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N).
@@ -62,7 +63,7 @@ class Basis:
         return Replayed(self._made, n_rows=1)
 
     def _made(self, x: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor]:
-        x, unknown = self.columns(x), x[..., self.n_columns :].double().sum(-1)
+        x, unknown = self.columns(x), self.unknown(x)
         made, missed = zip(*(part(x) for part in self.parts), strict=True)
         batch = torch.broadcast_shapes(*(part.shape[:-2] for part in made))
         spare = self.n_features - sum(part.shape[-1] for part in made)  # where there is room for half a wave
@@ -74,6 +75,14 @@ class Basis:
     def columns(self, x: Tensor) -> Tensor:
         """What is known of rows, (B, N, d or d + 1) -> (B, N, d)."""
         return x[..., : self.n_columns]
+
+    def unknown(self, x: Tensor) -> Tensor:
+        """Variance of what is unknown of rows, of a process of variance one, (B, N, d or d + 1) -> (B, N)."""
+        return x[..., self.n_columns :].double().sum(-1)
+
+    def scale(self, x: Tensor, missed: Tensor) -> Tensor:
+        """Standard deviation of the process of whose variance so much is `missed` at rows, (B, N) -> (B, N, t or 1)."""
+        return self.missed.at(missed, self.unknown(x))
 
     def weight(self, missed: Tensor) -> Tensor:
         """Of rows that are read. What features miss acts as noise there, but by a bounded factor, (..., N)."""

@@ -13,7 +13,7 @@ from skcmanp.adaptation.base import Array, Part
 from skcmanp.adaptation.evidence import EVIDENCE_ROWS, Evidence, maximise_evidence
 from skcmanp.adaptation.inducing import InducingPoints, choose_points
 from skcmanp.adaptation.main_effects import MainEffects, n_cosines
-from skcmanp.adaptation.missed import FOLDS, Features, best_scale, missed_scale
+from skcmanp.adaptation.missed import FOLDS, Features, Missed, best_scale, missed_scale
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import Rows, split_rows
 from skcmanp.adaptation.sparse_process import fit_sparse_process
@@ -40,7 +40,7 @@ class Fitted(NamedTuple):
     parts: tuple[Part, ...]
     noise: NoiseProfile | None
     ratio: Array  # (1,)
-    missed: Array  # (t,)
+    missed: Missed
     squares: Array  # of the errors of rows that are left out, (n,)
     change: Callable[[Array, Array], float]  # variance of a function's difference between rows
 
@@ -48,7 +48,7 @@ class Fitted(NamedTuple):
 class Test(NamedTuple):
     """What rows say that a memory has not read."""
 
-    missed: Array  # (t,)
+    scale: Array  # of what is missed, (t,)
     score: float  # log-likelihood of a row, in nats
     square: float  # mean square of the errors
 
@@ -137,9 +137,9 @@ def draft_memory(rows: Rows, memory_features: int, may_grow: bool, evidence: Evi
 
 def fit_without_memory(rows: Rows) -> Fitted:
     """Length-scales alone, by different rows, standardised, for networks without a memory or with learned features."""
-    evidence, one = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0)), np.ones(1)
+    evidence = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0))
     ratio = np.array([evidence.ratio])
-    return Fitted(evidence.lengthscale, (), None, ratio, one, np.zeros(len(rows.x)), lambda x, other: 0.0)
+    return Fitted(evidence.lengthscale, (), None, ratio, Missed.unknown(), np.zeros(len(rows.x)), lambda x, other: 0.0)
 
 
 def _relative_noise(noise: NoiseProfile | None, x: Array) -> Array:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from skcmanp.adaptation.base import Array
+from skcmanp.adaptation.base import Array, Frozen, Values
 from skcmanp.adaptation.rows import Rows
 
 FOLDS = 4
@@ -28,7 +31,63 @@ _PENALTY = 0.5 * np.square(_GRID / _SPREAD)
 # Eigenvalues smaller than this, relative to the largest, are rounding errors.
 _NEGLIGIBLE = 1e-10
 
+# Share of the rows that were left out whose features miss what counts at the scale that these rows show.
+_SHOWN = 0.95
+
+# Share of the rows that are the edge.
+_EDGE = 0.25
+
 Features = Callable[[Array], tuple[Array, Array]]  # rows -> features (n, f) and the variance that they miss (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class Missed(Frozen):
+    """Standard deviation of the process that features miss, in units of the scaled targets.
+
+    What rows show of it holds where features miss no more than they do there.
+    A function may be far smoother than the process between rows, and not so
+    beyond them: what is missed in excess has a scale of its own.
+
+    Parameters
+    ----------
+    scale : ndarray (t,) or (1,)
+        As the rows show it.
+    beyond : ndarray (t,) or (1,)
+        For what is missed in excess, at least `scale`.
+    shown : ndarray (1,)
+        Variance that features miss, of a process of variance one, where the
+        rows show anything of it.
+    """
+
+    name = "missed"
+    shapes: ClassVar = {"scale": "t", "beyond": "t", "shown": "1"}
+    positive = ("scale", "beyond")
+    scale: Values
+    beyond: Values
+    shown: Values
+
+    @classmethod
+    def unknown(cls) -> Missed:
+        """Before any rows."""
+        return cls(np.ones(1), np.ones(1), np.ones(1))
+
+    def of_scale(self, scale: Array) -> Missed:
+        """With another scale, as other rows show it."""
+        return Missed(scale, np.maximum(self.beyond, scale), self.shown)
+
+    def check_possible(self, n_columns: int) -> None:
+        super().check_possible(n_columns)
+        self._require("beyond", (self.beyond >= self.scale).all(), "at least the scale that rows show")
+        self._require("shown", self.shown[0] >= 0, "a variance")
+
+    def at(self, missed: Tensor, unknown: Tensor) -> Tensor:
+        """The scale at rows, given what features miss and what is unknown beside, (B, N) -> (B, N, t or 1).
+
+        With a batch of tensors, (B, t).
+        """
+        scale, beyond = (array.square().unsqueeze(-2) for array in (self.scale, self.beyond))
+        excess = (missed - self.shown).clamp(min=0.0) / (missed + unknown).clamp(min=1e-300)
+        return (scale + (beyond - scale) * excess.unsqueeze(-1)).sqrt()
 
 
 def missed_scale(
@@ -38,7 +97,7 @@ def missed_scale(
     noise: Array,
     ratio: float,
     signal: Array,
-) -> tuple[Array, Array]:
+) -> tuple[Missed, Array]:
     """Standard deviation of the process that features miss, by cross-validation.
 
     Inducing points miss the more of a function, the farther a row is from them.
@@ -65,19 +124,36 @@ def missed_scale(
 
     Returns
     -------
-    scale : ndarray (t,)
+    missed : Missed
     squares : ndarray (n,)
         Of the errors, means of all targets.
     """
     if len(rows.x) < 2 * FOLDS:
-        return signal, np.zeros(len(rows.x))
-    total, squares = -_PENALTY[:, None] * np.ones(len(signal)), np.empty(len(rows.x))
+        return Missed(signal, signal, np.ones(1)), np.zeros(len(rows.x))
+    total, scales = -_PENALTY[:, None] * np.ones(len(signal)), np.multiply.outer(np.exp(_GRID), signal)
+    squares, missed = np.empty((2, len(rows.x)))
     for k in range(FOLDS):
         kept, left_out = rows.take(fold != k), rows.take(fold == k)
-        tried, error = likelihood(kept, left_out, features(kept.x), noise[fold == k], ratio, signal)
-        total += tried
-        squares[fold == k] = np.square(error).mean(1)
-    return signal * np.exp(_GRID[total.argmax(0)]), squares
+        errors = _errors(kept, left_out, features(kept.x), noise[fold == k], ratio)
+        total += errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
+        squares[fold == k], missed[fold == k] = np.square(errors.error).mean(1), errors.missed
+    scale, shown = scales[total.argmax(0), np.arange(len(signal))], np.quantile(missed, [_SHOWN])
+    beyond, edge = np.maximum(scale, signal), _edge(rows.x)
+    if edge.sum() <= len(edge) / 2:
+        kept = rows.take(~edge)
+        errors = _errors(kept, rows.take(edge), features(kept.x), noise[edge], ratio)
+        within = np.minimum(errors.missed, shown)
+        variance = np.multiply.outer(np.square(scale), within)  # (t, n)
+        variance = variance + np.multiply.outer(np.square(scales), errors.missed - within)
+        best = (errors.likelihood(variance) - _PENALTY[:, None]).argmax(0)
+        beyond = np.maximum(beyond, scales[best, np.arange(len(signal))])  # rows at the edge are still near others
+    return Missed(scale, beyond, shown), squares
+
+
+def _edge(x: Array) -> NDArray[np.bool_]:
+    """Which rows are farthest from the middle of all, or as far as these but for rounding, (n,)."""
+    distance = np.sqrt(np.square(x - x.mean(0)).sum(1))
+    return distance >= (1 - 2.0**-18) * np.quantile(distance, 1 - _EDGE)
 
 
 def best_scale(
@@ -87,28 +163,29 @@ def best_scale(
 
     That is the log-likelihood of one, in nats, and the mean square of the errors.
     """
-    tried, error = likelihood(kept, left_out, features, noise, ratio, signal)
-    best = (tried - _PENALTY[:, None]).argmax(0)
-    score = tried[best, np.arange(len(signal))].sum() / len(left_out.x)
-    return signal * np.exp(_GRID[best]), float(score), float(np.mean(np.square(error)))
+    scales = np.multiply.outer(np.exp(_GRID), signal)
+    errors = _errors(kept, left_out, features, noise, ratio)
+    tried = errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
+    best = (tried - _PENALTY[:, None]).argmax(0), np.arange(len(signal))
+    return scales[best], float(tried[best].sum() / len(left_out.x)), float(np.mean(np.square(errors.error)))
 
 
-def likelihood(
-    kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float, signal: Array
-) -> tuple[Array, Array]:
-    """Log-likelihood of the rows that were left out, for scales of what is missed, (grid, t), and errors (n, t)."""
-    error, relative, noise_variance, missed = _errors(kept, left_out, features, min(ratio, MAX_WEIGHT_RATIO))
-    of_noise = (noise[:, None] + relative) * noise_variance  # (n, t)
-    variance = of_noise + np.multiply.outer(np.exp(2 * _GRID), np.square(signal)[None] * missed[:, None])
-    return -0.5 * (np.log(2 * np.pi * variance) + np.square(error) / variance).sum(1), error
+class _Errors(NamedTuple):
+    """Of predictions of rows that were left out."""
+
+    error: Array  # (n, t)
+    variance: Array  # that is expected but for what features miss, (n, t)
+    missed: Array  # (n,)
+
+    def likelihood(self, missed: Array) -> Array:
+        """Log-likelihood of all rows where so much is missed, (grid, t, n) -> (grid, t)."""
+        variance = self.variance.T + missed
+        return -0.5 * (np.log(2 * np.pi * variance) + np.square(self.error).T / variance).sum(-1)
 
 
-def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tuple[Array, Array, Array, Array]:
-    """What a memory that has read some rows says of those that were left out.
-
-    Errors, and variances of the signal relative to the noise's, (n, t) each;
-    variances of the noise (t,), and what the features miss (n,).
-    """
+def _errors(kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float) -> _Errors:
+    """Of a memory that has read the rows `kept`, given the relative noise variance (n,) of the others."""
+    ratio = min(ratio, MAX_WEIGHT_RATIO)
     (psi, missed), (psi_out, missed_out) = features(kept.x), features(left_out.x)
     weight = kept.weight / (1 + ratio**2 * missed)
     weighted = psi * np.sqrt(weight)[:, None]
@@ -126,7 +203,7 @@ def _errors(kept: Rows, left_out: Rows, features: Features, ratio: float) -> tup
     error = left_out.y - rotated @ (shrinkage[best].T * white)
     unseen = np.square(psi_out).sum(1) - np.square(rotated).sum(1)  # of directions that no row kept tells anything of
     relative = np.square(rotated) @ shrinkage[best].T + np.maximum(unseen, 0.0)[:, None] * prior[best, 0]
-    return error, relative, rate[best, np.arange(len(best))] / (shape - 1), missed_out
+    return _Errors(error, (noise[:, None] + relative) * rate[best, np.arange(len(best))] / (shape - 1), missed_out)
 
 
 def _eigen(rows: Array) -> tuple[Array, Array]:

@@ -32,7 +32,8 @@ _LOG_LOCAL = 3.0
 
 # Corrections of means are multiples of std, which far from all rows is large and says little of the mean. They are
 # believed in full where the noise has at least one in so many parts of the variance, and then ever less; until std is
-# larger than that of all targets by this factor, where the memory knows nothing at all.
+# larger than that of all targets by this factor, where the memory knows nothing at all: by what the first rows show,
+# for beyond them it knows trends.
 _BELIEVED = 3.0
 _LOST = 1.5
 
@@ -88,6 +89,8 @@ class Parts(NamedTuple):
     signal: Tensor  # their variances, relative to the noise's, (B, K, M)
     noise: Tensor  # variance of the noise relative to its mean, (B or 1, M, 1)
     missed: Tensor  # variance of what the features miss, (B or 1, M, dy or 1)
+    scale: Tensor  # standard deviation of the process that they miss, (B or 1, M, dy or 1)
+    shown: Tensor  # missed, at the scale that the first rows show
     squares: Tensor  # the regression on y^2, (B, M, dy)
 
 
@@ -244,10 +247,11 @@ class ConjugateMemory(nn.Module):
         variance and of their own.
         """
         features, missed = self.features(x, basis)
-        noise, missed = torch.ones_like(missed).unsqueeze(-1), missed.unsqueeze(-1)
+        noise = scale = shown = torch.ones_like(missed).unsqueeze(-1)
         if basis is not None:
-            noise = basis.noise(x).unsqueeze(-1)
-            missed = _of_targets(basis.scale, posterior).square() * missed
+            noise, scale = basis.noise(x).unsqueeze(-1), _of_targets(basis.scale(x, missed), posterior)
+            shown = _of_targets(basis.missed.scale.expand(1, 1, -1), posterior)
+        missed, shown = (size.square() * missed.unsqueeze(-1) for size in (scale, shown))
         n_regressions, dim_y = posterior.noise.shape[1:]
         root = posterior.covariances.root
         if posterior.covariances.n_rows:  # then queries are few, and weights of the features themselves cost more
@@ -258,7 +262,7 @@ class ConjugateMemory(nn.Module):
             told = features @ posterior.of_features  # (B, M, (K + 1) dy)
         means = told[..., :-dim_y].unflatten(-1, (n_regressions, dim_y)).transpose(1, 2)  # (B, K, M, dy)
         signal = posterior.covariances.variances(white).double()
-        return Parts(means, white, signal, noise, missed, told[..., -dim_y:])
+        return Parts(means, white, signal, noise, missed, scale, shown, told[..., -dim_y:])
 
     def mixture(self, parts: Parts, posterior: Posterior) -> tuple[Normal, Tensor]:
         """The mixture's mean and standard deviation, and what a network may want to know beside them.
@@ -288,7 +292,8 @@ class ConjugateMemory(nn.Module):
         noise = (parts.noise + parts.missed / mean_noise).log().mean(-1, keepdim=True)
         believed = torch.ones_like(std)
         if self.embed is None:
-            believed = _BELIEVED * parts.noise * mean_noise / std.square() + (std / _LOST).pow(4)
+            shown = std.square() + parts.shown - parts.missed
+            believed = _BELIEVED * parts.noise * mean_noise / std.square() + (shown / _LOST**2).square()
             believed = believed.clamp(max=1.0)
         hints = torch.cat(
             [
@@ -321,8 +326,8 @@ class ConjugateMemory(nn.Module):
         spread = means - (probability.unsqueeze(2) * means).sum(1, keepdim=True)
         total = torch.einsum("bkd,bkmd,bknd->bdmn", probability, spread, spread)
         if basis is not None:
-            scale = _of_targets(basis.scale, posterior).mT.unsqueeze(-1)  # (B or 1, dy or 1, 1, 1)
-            total = total + scale.square() * basis.missed_covariance(x).unsqueeze(1)
+            scale = parts.scale.mT.unsqueeze(-1)  # (B or 1, dy or 1, M, 1)
+            total = total + scale * basis.missed_covariance(x).unsqueeze(1) * scale.mT
         weight = (probability * posterior.noise)[..., None, None]  # (B, K, dy, 1, 1)
         # One by one: K matrices of all pairs of rows would be large.
         for k in range(means.shape[1]):
@@ -340,9 +345,9 @@ def _beside(y: Tensor, n_batch: int) -> Tensor:
 
 
 def _of_targets(scale: Tensor, posterior: Posterior) -> Tensor:
-    """Scales of all targets, or one for all, as the posterior has its targets, (B or 1, 1, dy or 1)."""
+    """Scales of all targets, (1, M, t), as the posterior has these, (B, M, dy); one for all stays, (.., M, 1)."""
     n_batch, _, dim_y = posterior.noise.shape
-    if len(scale) == 1:
-        return scale.view(1, 1, 1)
-    scale = scale.view(-1, 1, dim_y)
+    if scale.shape[-1] == 1:
+        return scale
+    scale = scale[0].unflatten(-1, (-1, dim_y)).transpose(0, 1)  # (groups of targets, M, dy)
     return scale.repeat_interleave(n_batch // len(scale), dim=0)

@@ -22,7 +22,7 @@ from skcmanp.seal import check_seal, seal, unsealed
 from skcmanp.state.softmax import DOUBLE
 from skcmanp.state.summary import Summary
 
-_FORMAT, _FORMAT_WITH_CRC = "skcmanp.context.8", "skcmanp.context.7"
+_FORMAT, _FORMAT_BEFORE = "skcmanp.context.9", "skcmanp.context.8"
 # Rounding errors of the memory's sums grow with them; here they reach a hundredth of a predictive standard deviation.
 MAX_TOTAL_WEIGHT = 1e11
 
@@ -216,7 +216,10 @@ class ContextState:
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> ContextState:
-        header, arrays = check_seal(data, _FORMAT, _FORMAT_WITH_CRC), safetensors.numpy.load(data)
+        header, arrays = check_seal(data, _FORMAT, _FORMAT_BEFORE), safetensors.numpy.load(data)
+        if (scale := arrays.pop("adaptation.missed", None)) is not None:  # one for all, in the format before
+            missed = {"scale": scale, "beyond": scale, "shown": np.ones(1)}
+            arrays |= {f"adaptation.missed.{name}": array for name, array in missed.items()}
         parts: dict[str, dict[str, NDArray]] = {"adaptation": {}, "first_rows": {}, "summary": {}}
         integers = {name for name, array in arrays.items() if array.dtype != np.float64}
         for name, array in arrays.items():
