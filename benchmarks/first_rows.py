@@ -52,10 +52,10 @@ def no_sparse_process(rows: Rows, points: np.ndarray, *others: Any) -> tuple[np.
 
 def missed_by_evidence(rows: Rows, *arguments: Any) -> tuple[Missed, np.ndarray]:
     *_, signal = arguments
-    return Missed(signal, signal, np.ones(1)), np.zeros(len(rows.x))
+    return Missed(signal, signal, np.ones(2)), np.zeros(len(rows.x))
 
 
-# What takes the place of functions in `skcmanp.adaptation.adaptation`.
+# What takes the place of functions in `skcmanp.adaptation.fitting`.
 VARIANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "all": {},
     "no trend": {"maximise_evidence": no_trend},
@@ -93,7 +93,7 @@ def main() -> None:
             for train, test in splits[: arguments.splits]:
                 with ExitStack() as stack:
                     for function, other in variant.items():
-                        stack.enter_context(patch(f"skcmanp.adaptation.adaptation.{function}", other))
+                        stack.enter_context(patch(f"skcmanp.adaptation.fitting.{function}", other))
                     regressor = CMANPRegressor().fit(X[train], y[train])
                 scores.append(score(*regressor.predict(X[test], return_std=True), y[test]))
             likelihood, rmse, coverage = np.array(scores).T

@@ -216,8 +216,7 @@ def test_missed_variance_is_in_units_of_every_target():
     assert both.missed.scale.shape == both.missed.beyond.shape == (2,)
     assert len(set(both.missed.scale)) == 2
     one, larger = fit(X, y).missed, fit(X, 2**20 * y).missed
-    for name in ("scale", "beyond", "shown"):
-        assert getattr(one, name).shape == (1,)
+    for name in ("scale", "beyond", "limits"):
         assert getattr(larger, name) == pytest.approx(getattr(one, name), rel=1e-6)  # targets are scaled already
 
 
@@ -448,10 +447,10 @@ def test_arrays_that_cannot_be_are_refused(data):
     ("change", "message"),
     [
         ({"ratio": np.zeros(1)}, "not one positive"),
-        ({"missed": Missed(-np.ones(1), np.ones(1), np.ones(1))}, "not positive"),
-        ({"missed": Missed(2 * np.ones(1), np.ones(1), np.ones(1))}, "beyond is not at least"),
-        ({"missed": Missed(np.ones(1), np.ones(1), -np.ones(1))}, "shown is not a variance"),
-        ({"missed": Missed(np.ones(3), np.ones(3), np.ones(1))}, "is missed is not that of 1 targets"),
+        ({"missed": Missed(-np.ones(1), np.ones(1), np.ones(2))}, "not positive"),
+        ({"missed": Missed(2 * np.ones(1), np.ones(1), np.ones(2))}, "beyond is not at least"),
+        ({"missed": Missed(np.ones(1), np.ones(1), np.array([2.0, 1.0]))}, "limits is not in order"),
+        ({"missed": Missed(np.ones(3), np.ones(3), np.ones(2))}, "is missed is not that of 1 targets"),
         ({"inputs": inputs_of(np.zeros(3), -np.ones(3))}, "not positive"),
         ({"targets": targets_of(np.zeros(1), np.zeros(1))}, "not positive"),
         ({"inputs": inputs_of(np.zeros(2), np.ones(3))}, "encoding.scale is not of shape"),

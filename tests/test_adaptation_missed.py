@@ -126,15 +126,15 @@ def test_evidence_chooses_the_ratio_of_every_target():
 # ------------------------------------------------------------------ beyond what rows show
 
 
-def test_beyond_what_rows_show_the_scale_is_at_least_what_the_evidence_says():
+def test_where_no_row_shows_anything_of_what_is_beyond_the_evidence_says_it():
     missed = all_found(rows_of(600, 0.0), [1.0])
     assert missed.scale[0] < 0.2
-    assert missed.beyond == 1
-    assert missed.shown == pytest.approx(0.9, abs=0.05)
+    assert missed.beyond == pytest.approx(1, rel=0.2)
+    assert missed.limits[0] == pytest.approx(0.9, abs=0.05)  # and at most 1 is missed
 
 
-@pytest.mark.parametrize("size", [5.0, 20.0])
-def test_rows_at_the_edge_show_more(size):
+@pytest.mark.parametrize("size", [0.0, 5.0, 20.0])
+def test_rows_at_the_edge_show_what_is_beyond(size):
     def outside(x):
         return np.abs(x[:, 0]) > 0.8
 
@@ -151,22 +151,24 @@ def test_rows_at_the_edge_show_more(size):
     rows = rows._replace(y=size * (outside(rows.x) * np.sign(rows.x[:, 0]))[:, None] + 0.1 * RNG.normal(size=(600, 1)))
     missed = all_found(rows, [1.0], make=make)
     assert missed.scale < 1
-    assert missed.beyond == pytest.approx(size, rel=0.3)
-    assert missed.shown == 1e-3
+    assert missed.beyond == pytest.approx(max(size, missed.scale), rel=0.3)
+    np.testing.assert_allclose(missed.limits, [1e-3, 1.0])
 
 
-def test_the_scale_at_rows_lies_between_both():
-    missed = Missed(np.array([0.1, 1.0]), np.array([2.0, 1.0]), np.array([1e-3])).to("cpu")
-    little, much = (torch.tensor([[value]], dtype=torch.float64) for value in (1e-4, 0.5))
-    none = torch.zeros(1, 1, dtype=torch.float64)
-    np.testing.assert_allclose(missed.at(little, none)[0, 0], [0.1, 1.0])
-    variance = missed.at(much, none)[0, 0].square() * 0.5
-    np.testing.assert_allclose(variance, [0.1**2 * 1e-3 + 2.0**2 * 0.499, 0.5])
-    # What is unknown of a row is told in units of the scale that rows show.
-    np.testing.assert_allclose(missed.at(little, much)[0, 0], [0.1, 1.0])
-    variance = missed.at(much, much)[0, 0].square() * 1.0
-    np.testing.assert_allclose(variance, [0.1**2 * 0.501 + 2.0**2 * 0.499, 1.0])
-    np.testing.assert_array_equal(missed.at(none, none)[0, 0], [0.1, 1.0])
+def test_the_scale_at_rows_is_a_power_of_what_is_missed():
+    missed = Missed(np.array([0.1, 1.0]), np.array([10.0, 1.0]), np.array([1e-4, 1e-2])).to("cpu")
+    of = torch.tensor([[0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1.0]], dtype=torch.float64)
+    at = missed.at(of, torch.zeros_like(of))[0]
+    np.testing.assert_allclose(at[:, 0], [0.1, 0.1, 0.1, 1.0, 10.0, 10.0])
+    np.testing.assert_allclose(at[:, 1], 1)
+
+
+def test_what_is_unknown_of_rows_has_the_scale_that_rows_show():
+    missed = Missed(np.array([0.1]), np.array([10.0]), np.array([1e-4, 1e-2])).to("cpu")
+    unknown = torch.tensor([[0.0, 0.5, 0.5]], dtype=torch.float64)
+    of_features = torch.tensor([[0.3, 0.3, 0.0]], dtype=torch.float64)
+    variance = missed.at(of_features + unknown, unknown)[0, :, 0].square() * (of_features + unknown)[0]
+    np.testing.assert_allclose(variance, [10.0**2 * 0.3, 10.0**2 * 0.3 + 0.1**2 * 0.5, 0.1**2 * 0.5])
 
 
 def test_rows_that_are_all_equally_far_out_have_no_edge():

@@ -37,7 +37,7 @@ def basis(memory, n_points=0, ratio=2.0, **changes):
 
 
 def of_scale(scale):
-    return Missed(scale, scale, torch.ones(1).double())
+    return Missed(scale, scale, torch.ones(2).double())
 
 
 def predict(memory, x, y, x_target, log_weight=None, **of_basis):
@@ -257,18 +257,18 @@ def test_more_rows_do_not_make_what_is_missed_less():
 
 def test_covariances_have_the_mixtures_variances_and_what_is_missed_together():
     memory, (x, y), (x_target, _) = make(n_regressions=3, kernel="matern52"), rows(30), rows(6, seed=1)
-    b = basis(memory, 15, missed=Missed(*torch.tensor([[1.5], [3.0], [0.01]]).double()))
+    b = basis(memory, 15, missed=Missed(*torch.tensor([[1.5], [3.0]]).double(), torch.tensor([0.01, 0.5]).double()))
     with torch.no_grad():
         posterior = memory.posterior(memory.read(x, y, b), torch.full((3,), 30.0), b)
         parts = memory.parts(x_target, posterior, b)
         covariance = memory.covariance(x_target, parts, posterior, b)
-        one = replace(b, missed=of_scale(torch.zeros(1).double()))
+        one = replace(b, missed=of_scale(torch.full((1,), 1e-9).double()))
         without = memory.covariance(x_target, memory.parts(x_target, posterior, one), posterior, one)
     variance = memory.mixture(parts, posterior)[0].variance
     torch.testing.assert_close(covariance.diagonal(dim1=2, dim2=3), variance.mT)
     off = ~torch.eye(6, dtype=torch.bool)
     scale = b.scale(x_target, b.features(x_target)[1])
-    assert 1.5 <= scale.min() < 2 < scale.max() < 3
+    assert 1.5 <= scale.min() < 2 < 2.5 < scale.max() <= 3
     expected = (scale * b.missed_covariance(x_target) * scale.mT).unsqueeze(1)
     torch.testing.assert_close((covariance - without)[..., off], expected[..., off])
     assert expected[..., off].abs().max() > 0.05

@@ -265,7 +265,7 @@ def test_bytes_of_the_format_before_are_read():
     """They have one scale of what features miss."""
     good = midstream()
     scale = good.adaptation.missed.scale
-    adaptation = replace(good.adaptation, missed=Missed(scale, scale, np.ones(1)))
+    adaptation = replace(good.adaptation, missed=Missed(scale, scale, np.ones(2)))
     arrays = {name: array for name, array in good._arrays().items() if ".missed." not in name}
     metadata = {"skcmanp.context.8": unsealed(check_seal(good.to_bytes(), _FORMAT))}
     data = safetensors.numpy.save(arrays | {"adaptation.missed": scale}, metadata=metadata)

@@ -24,8 +24,9 @@ from skcmanp.kernels import matern52_of
 # Inducing points carry at most this share of a function's variance: a stream goes on to where there are none.
 MAX_SHARE = 0.97
 
-# What inducing points miss of a function, in units of the noise's variance, that makes more of them worth their cost.
-_LIMITED = 0.1
+# What inducing points miss of a function, in units of the noise's variance, that makes it worth the cost to move them,
+# and to have more of them. Half of it is what there is to gain, in nats a row.
+_MISSED_MUCH, _MISSED_MORE = 0.02, 0.1
 
 
 def larger(memory_features: int) -> int:
@@ -81,18 +82,19 @@ class Draft:
 
     def noise(self) -> NoiseProfile | None:
         """As few rows have it, before points move."""
-        return self._sparse_process(self.rows.take(slice(EVIDENCE_ROWS)), moves=False)[1]
+        return self._sparse_process(self.rows.take(slice(EVIDENCE_ROWS)), False)[1]
 
     def finished(self) -> Fitted:
         """With points that have moved, noise that varies, and what is missed."""
         evidence, rows = self.evidence, self.rows._replace(x=self.rows.x / self.lengthscale)
-        points, noise = self._sparse_process(self.rows)
+        moves = _missed(self.points, rows.x, evidence) > _MISSED_MUCH
+        points, noise = self._sparse_process(self.rows, moves)
         relative, fold = _relative_noise(noise, rows.x), split_rows(self.rows, FOLDS)
         missed, squares = missed_scale(rows, fold, self.make, relative, evidence.ratio, evidence.signal)
         ratio = np.array([evidence.ratio])
         return Fitted(self.lengthscale, self._parts(points), noise, ratio, missed, squares, self._change)
 
-    def _sparse_process(self, rows: Rows, moves: bool = True) -> tuple[Array, NoiseProfile | None]:
+    def _sparse_process(self, rows: Rows, moves: bool) -> tuple[Array, NoiseProfile | None]:
         rows = rows._replace(x=rows.x / self.lengthscale)
         linear = np.hstack([part.of_rows(rows.x) for part in self.alone])
         return fit_sparse_process(rows, self.points, linear, self.evidence, moves)
@@ -127,11 +129,9 @@ def draft_memory(rows: Rows, memory_features: int, may_grow: bool, evidence: Evi
     places -= effects.n_features
     x = rows.x / evidence.lengthscale
     points = choose_points(x, int(MAX_SHARE * places), rows.x)
-    if may_grow and len(points) == int(MAX_SHARE * places):
-        _, missed = InducingPoints(points, np.array([evidence.joint_share])).to("cpu")(torch.from_numpy(x))
-        if float(torch.as_tensor(missed).mean()) * evidence.ratio**2 > _LIMITED:
-            places += larger(memory_features) - memory_features
-            points = choose_points(x, int(MAX_SHARE * places), rows.x)
+    if may_grow and len(points) == int(MAX_SHARE * places) and _missed(points, x, evidence) > _MISSED_MORE:
+        places += larger(memory_features) - memory_features
+        points = choose_points(x, int(MAX_SHARE * places), rows.x)
     return Draft(rows, evidence, (trend, effects) if effects.n_features else (trend,), points, places)
 
 
@@ -140,6 +140,12 @@ def fit_without_memory(rows: Rows) -> Fitted:
     evidence = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0))
     ratio = np.array([evidence.ratio])
     return Fitted(evidence.lengthscale, (), None, ratio, Missed.unknown(), np.zeros(len(rows.x)), lambda x, other: 0.0)
+
+
+def _missed(points: Array, x: Array, evidence: Evidence) -> float:
+    """Variance that inducing points miss of a function, on average of rows, in units of the noise's."""
+    _, missed = InducingPoints(points, np.array([evidence.joint_share])).to("cpu")(torch.from_numpy(x).unsqueeze(0))
+    return float(torch.as_tensor(missed).mean()) * evidence.ratio**2
 
 
 def _relative_noise(noise: NoiseProfile | None, x: Array) -> Array:

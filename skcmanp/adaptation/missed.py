@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,8 +32,10 @@ _PENALTY = 0.5 * np.square(_GRID / _SPREAD)
 # Eigenvalues smaller than this, relative to the largest, are rounding errors.
 _NEGLIGIBLE = 1e-10
 
-# Share of the rows that were left out whose features miss what counts at the scale that these rows show.
-_SHOWN = 0.95
+# Share of the rows left out that have the scale which they show; of rows at the edge, share that have theirs in part.
+_SHOWN, _BETWEEN = 0.95, 0.5
+
+_NOTHING = 1e-300
 
 # Share of the rows that are the edge.
 _EDGE = 0.25
@@ -46,48 +49,53 @@ class Missed(Frozen):
 
     What rows show of it holds where features miss no more than they do there.
     A function may be far smoother than the process between rows, and not so
-    beyond them: what is missed in excess has a scale of its own.
+    beyond them. So there are two scales, and from the one to the other it is a
+    power of the variance that is missed.
 
     Parameters
     ----------
     scale : ndarray (t,) or (1,)
         As the rows show it.
     beyond : ndarray (t,) or (1,)
-        For what is missed in excess, at least `scale`.
-    shown : ndarray (1,)
-        Variance that features miss, of a process of variance one, where the
-        rows show anything of it.
+        As rows at the edge show it, at least `scale`.
+    limits : ndarray (2,)
+        Variances that features miss, of a process of variance one: the largest
+        with the one scale, and the least with the other.
     """
 
     name = "missed"
-    shapes: ClassVar = {"scale": "t", "beyond": "t", "shown": "1"}
-    positive = ("scale", "beyond")
+    shapes: ClassVar = {"scale": "t", "beyond": "t", "limits": "2"}
+    positive = ("scale", "beyond", "limits")
     scale: Values
     beyond: Values
-    shown: Values
+    limits: Values
 
     @classmethod
     def unknown(cls) -> Missed:
         """Before any rows."""
-        return cls(np.ones(1), np.ones(1), np.ones(1))
+        return cls(np.ones(1), np.ones(1), np.ones(2))
 
     def of_scale(self, scale: Array) -> Missed:
         """With another scale, as other rows show it."""
-        return Missed(scale, np.maximum(self.beyond, scale), self.shown)
+        return Missed(scale, np.maximum(self.beyond, scale), self.limits)
 
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
         self._require("beyond", (self.beyond >= self.scale).all(), "at least the scale that rows show")
-        self._require("shown", self.shown[0] >= 0, "a variance")
+        self._require("limits", self.limits[0] <= self.limits[1], "in order")
 
     def at(self, missed: Tensor, unknown: Tensor) -> Tensor:
-        """The scale at rows, given what features miss and what is unknown beside, (B, N) -> (B, N, t or 1).
+        """The scale at rows, (B, N) -> (B, N, t or 1).
 
-        With a batch of tensors, (B, t).
+        Given the variance that is missed, of a process of variance one, and how
+        much of it is `unknown` of rows, whatever features make of them.
         """
-        scale, beyond = (array.square().unsqueeze(-2) for array in (self.scale, self.beyond))
-        excess = (missed - self.shown).clamp(min=0.0) / (missed + unknown).clamp(min=1e-300)
-        return (scale + (beyond - scale) * excess.unsqueeze(-1)).sqrt()
+        scale, known = self.scale.unsqueeze(-2), missed - unknown
+        logs, (low, high) = known.clamp(min=_NOTHING).log().unsqueeze(-1), self.limits.log()
+        share = ((logs - low) / (high - low).clamp(min=_NOTHING)).clamp(0, 1)
+        of_features = (self.beyond.unsqueeze(-2) / scale).log().mul(2 * share).exp()
+        unknown = (unknown / missed.clamp(min=_NOTHING)).unsqueeze(-1)
+        return scale * (of_features * (1 - unknown) + unknown).sqrt()
 
 
 def missed_scale(
@@ -129,7 +137,7 @@ def missed_scale(
         Of the errors, means of all targets.
     """
     if len(rows.x) < 2 * FOLDS:
-        return Missed(signal, signal, np.ones(1)), np.zeros(len(rows.x))
+        return Missed(signal, signal, np.ones(2)), np.zeros(len(rows.x))
     total, scales = -_PENALTY[:, None] * np.ones(len(signal)), np.multiply.outer(np.exp(_GRID), signal)
     squares, missed = np.empty((2, len(rows.x)))
     for k in range(FOLDS):
@@ -137,17 +145,18 @@ def missed_scale(
         errors = _errors(kept, left_out, features(kept.x), noise[fold == k], ratio)
         total += errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
         squares[fold == k], missed[fold == k] = np.square(errors.error).mean(1), errors.missed
-    scale, shown = scales[total.argmax(0), np.arange(len(signal))], np.quantile(missed, [_SHOWN])
-    beyond, edge = np.maximum(scale, signal), _edge(rows.x)
-    if edge.sum() <= len(edge) / 2:
-        kept = rows.take(~edge)
-        errors = _errors(kept, rows.take(edge), features(kept.x), noise[edge], ratio)
-        within = np.minimum(errors.missed, shown)
-        variance = np.multiply.outer(np.square(scale), within)  # (t, n)
-        variance = variance + np.multiply.outer(np.square(scales), errors.missed - within)
-        best = (errors.likelihood(variance) - _PENALTY[:, None]).argmax(0)
-        beyond = np.maximum(beyond, scales[best, np.arange(len(signal))])  # rows at the edge are still near others
-    return Missed(scale, beyond, shown), squares
+    scale, shown = scales[total.argmax(0), np.arange(len(signal))], max(float(np.quantile(missed, _SHOWN)), _NOTHING)
+    found, edge = Missed(scale, scale, np.array([shown, shown])), _edge(rows.x)
+    if edge.sum() > len(edge) / 2:
+        return found, squares
+    kept = rows.take(~edge)
+    errors = _errors(kept, rows.take(edge), features(kept.x), noise[edge], ratio)
+    limits = np.array([shown, max(float(np.quantile(errors.missed, _BETWEEN)), 2 * shown)])
+    at_edge, none = torch.from_numpy(errors.missed), torch.zeros(len(errors.missed), dtype=torch.float64)
+    tried = [Missed(scale, np.maximum(scale, beyond), limits) for beyond in scales]
+    at_rows = np.stack([one.to("cpu").at(at_edge, none).mT.numpy() for one in tried])  # (grid, t, n)
+    best = (errors.likelihood(np.square(at_rows) * errors.missed) - _PENALTY[:, None]).argmax(0)
+    return Missed(scale, np.maximum(scale, scales[best, np.arange(len(signal))]), limits), squares
 
 
 def _edge(x: Array) -> NDArray[np.bool_]:

@@ -218,7 +218,7 @@ class ContextState:
     def _from_bytes(cls, data: bytes) -> ContextState:
         header, arrays = check_seal(data, _FORMAT, _FORMAT_BEFORE), safetensors.numpy.load(data)
         if (scale := arrays.pop("adaptation.missed", None)) is not None:  # one for all, in the format before
-            missed = {"scale": scale, "beyond": scale, "shown": np.ones(1)}
+            missed = {"scale": scale, "beyond": scale, "limits": np.ones(2)}
             arrays |= {f"adaptation.missed.{name}": array for name, array in missed.items()}
         parts: dict[str, dict[str, NDArray]] = {"adaptation": {}, "first_rows": {}, "summary": {}}
         integers = {name for name, array in arrays.items() if array.dtype != np.float64}
