@@ -38,7 +38,8 @@ _LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
 _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
 _LOG_SLOPES, _LOG_SLOPE = (math.log(0.03), math.log(30.0)), math.log(PRIOR_SLOPE)
 _ITERATIONS = 50
-_TOLERANCE = 1e-5  # relative, of the objective: about a hundredth of a nat an iteration
+# Relative, of the objective: about a hundredth of a nat an iteration, and a tenth where it is only to start from.
+_TOLERANCE, _START_TOLERANCE = 1e-5, 1e-4
 
 # Scale of the half-normal prior of effects, relative to the process of all features.
 _EFFECT_SPREAD = 0.5
@@ -119,7 +120,8 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     best = first.maximise(np.r_[start, _LOG_NOISE])
     if best[d] < _LOG_NOISE:  # features that matter little may have been taken for noise
         other = first.maximise(np.r_[start, _LOG_LOW_NOISE])
-        best = min(best, other, key=lambda parameters: first.objective(parameters)[0])
+        if first.objective(other)[0] < first.objective(best)[0] - MIN_GAIN:
+            best = other
     alone = best
     if m:
         with_effects = _Problem(rows, waves, m)
@@ -174,7 +176,8 @@ class _Problem:
         """The most probable parameters."""
         d = self.n_features
         bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
-        return _minimise(self.objective, start, bounds[: len(start)]).x
+        is_start = len(self.x) == _START_ROWS
+        return _minimise(self.objective, start, bounds[: len(start)], is_start).x
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
         """Negative log-density of the parameters given the rows, and its gradient."""
@@ -281,6 +284,8 @@ def _times_symmetric(lower: Array, columns: Array) -> Array:
     return blas.dsymm(1.0, lower, columns, lower=True)
 
 
-def _minimise(objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list) -> OptimizeResult:
-    options = {"maxiter": _ITERATIONS, "ftol": _TOLERANCE}
+def _minimise(
+    objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list, is_start: bool = False
+) -> OptimizeResult:
+    options = {"maxiter": _ITERATIONS, "ftol": _START_TOLERANCE if is_start else _TOLERANCE}
     return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)

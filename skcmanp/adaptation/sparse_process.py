@@ -162,12 +162,14 @@ def _maximise(
         how: dict[str, Any] = {"method": "L-BFGS-B", "bounds": bounds, "options": options, "callback": callback}
         return minimize(objective, begin, jac=True, **how).x
 
-    few = slice(EVIDENCE_ROWS if moves else None)  # enough to start from
-    fixed = project(points).of(few)
-    best = minimum(lambda noise: of_noise(noise, fixed, few)[:2], np.r_[start, np.zeros(n_weights)], _NOISE_ITERATIONS)
+    few, fixed = slice(EVIDENCE_ROWS), project(points)  # few are enough to start from
+    start_with, first = fixed.of(few), np.r_[start, np.zeros(n_weights)]
+    best = minimum(lambda noise: of_noise(noise, start_with, few)[:2], first, _NOISE_ITERATIONS)
     if moves:
         best = minimum(of_all, np.r_[best, points.ravel()], _ITERATIONS)
         points = best[1 + n_weights :].reshape(points.shape)
+    elif len(x) > EVIDENCE_ROWS:
+        best = minimum(lambda noise: of_noise(noise, fixed)[:2], best, _NOISE_ITERATIONS)
     return float(best[0]), best[1 : 1 + n_weights], points
 
 
