@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from skcmanp.adaptation.adaptation import FROZEN, Adaptation
 from skcmanp.adaptation.columns import LARGEST
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.adaptation.inputs import Inputs
+from skcmanp.adaptation.ridge import Ridge
+from skcmanp.adaptation.targets import NODES, WEIGHTS
+from skcmanp.adaptation.trees import DEPTH, N_TREES, Trees
+from skcmanp.adaptation.warp import LEAST
 from skcmanp.checkpoints import Checkpoint, get_network
 from skcmanp.frames import Kind
 from skcmanp.regressor import CMANPRegressor
@@ -58,8 +63,7 @@ def predictor_module(estimator: CMANPRegressor) -> nn.Module:
     Raises
     ------
     ValueError
-        If rows pass through more than scales: categories, dates, predictions of
-        trees or of a ridge regression, warped targets.
+        If there were columns of categories or dates.
 
     Examples
     --------
@@ -68,7 +72,7 @@ def predictor_module(estimator: CMANPRegressor) -> nn.Module:
     >>> from skcmanp import CMANPRegressor
     >>> from skcmanp.deployment import predictor_module
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> reg = CMANPRegressor(adapt=False).fit(X, y)
+    >>> reg = CMANPRegressor().fit(X, y)
     >>> mean, std = predictor_module(reg)(torch.tensor(X[:5]))
     >>> mean.shape
     torch.Size([5, 1])
@@ -84,53 +88,106 @@ def predictor_module(estimator: CMANPRegressor) -> nn.Module:
 
 
 class _PredictorModule(nn.Module):
-    """Scales rows, queries the network, and scales back."""
+    """Turns columns into features, queries the network, and takes targets back to their own units."""
 
+    encoding: Tensor
     used: Tensor
-    inputs_centre: Tensor
-    inputs_scale: Tensor
-    targets_centre: Tensor
-    targets_scale: Tensor
+    selection: Tensor
+    targets: Tensor
+    warp: Tensor
 
     def __init__(self, checkpoint: Checkpoint, state: ContextState) -> None:
         super().__init__()
-        _check_plain(state.adaptation)
+        inputs, targets = state.adaptation.inputs, state.adaptation.targets
+        _check_numbers(inputs)
         network = get_network(checkpoint, torch.device("cpu"), torch.float64, state.adaptation)
         self.model, memory, self.count = network.serving(state)
         self.memory = _owned(memory)
-        inputs, targets = state.adaptation.inputs, state.adaptation.targets
-        encoding, selection = inputs.encoding, inputs.selection
+        self.ridge = None if inputs.ridge is None else _Ridge(inputs.ridge)
+        self.trees = None if inputs.trees is None else _Trees(inputs.trees)
+        self.is_warped = targets.is_warped
+        selection = inputs.selection
+        self.register_buffer("encoding", torch.tensor(np.stack([inputs.encoding.centre, inputs.encoding.scale])))
         self.register_buffer("used", torch.tensor(selection.used))
-        self.register_buffer(
-            "inputs_centre", torch.tensor(np.stack([encoding.centre[selection.used], selection.centre]))
-        )
-        self.register_buffer("inputs_scale", torch.tensor(np.stack([encoding.scale[selection.used], selection.scale])))
-        self.register_buffer("targets_centre", torch.tensor(targets.centre))
-        self.register_buffer("targets_scale", torch.tensor(targets.scale))
+        self.register_buffer("selection", torch.tensor(np.stack([selection.centre, selection.scale])))
+        self.register_buffer("targets", torch.tensor(np.stack([targets.centre, targets.scale])))
+        self.register_buffer("warp", torch.tensor(np.stack(targets.warp)))
 
     @torch.no_grad()
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of rows, (n, c) -> (n, t), (n, t)."""
-        x = ((X[:, self.used] - self.inputs_centre[0]) / self.inputs_scale[0]).clamp(-LARGEST, LARGEST)
-        x = (x - self.inputs_centre[1]) / self.inputs_scale[1]
+        numbers = ((X - self.encoding[0]) / self.encoding[1]).clamp(-LARGEST, LARGEST)
+        predicted = [part(numbers) for part in (self.ridge, self.trees) if part is not None]
+        x = (torch.cat([numbers, *predicted], dim=1)[:, self.used] - self.selection[0]) / self.selection[1]  # (n, d)
         found = self.model.query(x.unsqueeze(0), self.memory, self.count)
         mean, std = (values.transpose(0, 1).flatten(1).double() for values in (found.mean, found.stddev))
-        return mean * self.targets_scale + self.targets_centre, std * self.targets_scale
+        mean, std = mean * self.targets[1] + self.targets[0], std * self.targets[1]
+        return self._unwarped(mean, std) if self.is_warped else (mean, std)
+
+    def _unwarped(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments in the targets' own units, as `Targets.moments` has them."""
+        bend, origin, top = self.warp.unsqueeze(-1)  # (t, 1)
+        is_bent = bend != 0
+        bend = torch.where(is_bent, bend, 1.0)
+        warped = mean.unsqueeze(-1) + std.unsqueeze(-1) * torch.from_numpy(NODES)  # (n, t, nodes)
+        inside = torch.minimum((bend * warped).clamp(min=math.log(LEAST)), top.log())
+        ratio = inside.exp() * (1 + bend * warped - inside)
+        values = torch.where(is_bent, origin + (ratio - 1) / bend, warped)
+        weights, middle = torch.from_numpy(WEIGHTS), values[..., len(NODES) // 2]
+        off = values - middle.unsqueeze(-1)
+        shift = off @ weights
+        unwarped = middle + shift, ((off - shift.unsqueeze(-1)).square() @ weights).sqrt()
+        return torch.where(is_bent[:, 0], unwarped[0], mean), torch.where(is_bent[:, 0], unwarped[1], std)
 
 
-def _check_plain(adaptation: Adaptation) -> None:
-    """Raise ValueError if rows pass through more than scales, which is all that the module does to them."""
-    inputs = adaptation.inputs
-    more = {
-        "columns that are no numbers": bool((inputs.encoding.kinds > Kind.NUMBER).any()),
-        "what trees predict": inputs.trees is not None,
-        "what a ridge regression predicts": inputs.ridge is not None,
-        "warped targets": adaptation.targets.is_warped,
-    }
-    if found := [name for name, is_there in more.items() if is_there]:
+class _Ridge(nn.Module):
+    """What a ridge regression predicts of rows to be predicted, (n, e) -> (n, t)."""
+
+    coefficients: Tensor
+    intercept: Tensor
+
+    def __init__(self, ridge: Ridge) -> None:
+        super().__init__()
+        self.register_buffer("coefficients", torch.tensor(ridge.coefficients.mean(1)))
+        self.register_buffer("intercept", torch.tensor(ridge.intercept.mean(1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.coefficients.T + self.intercept
+
+
+class _Trees(nn.Module):
+    """What trees predict of rows to be predicted, (n, e) -> (n, t)."""
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    value: Tensor
+    baseline: Tensor
+
+    def __init__(self, trees: Trees) -> None:
+        super().__init__()
+        feature = np.where(trees.feature < 0, -trees.feature - 1, trees.feature)
+        self.register_buffer("feature", torch.tensor(feature, dtype=torch.int64))
+        self.register_buffer("threshold", torch.tensor(trees.threshold))
+        self.register_buffer("left", torch.tensor(trees.left, dtype=torch.int64))
+        self.register_buffer("value", torch.tensor(trees.value, dtype=torch.float64))
+        self.register_buffer("baseline", torch.tensor(trees.baseline))
+
+    def forward(self, x: Tensor) -> Tensor:
+        node = torch.arange(self.baseline.numel() * N_TREES).expand(x.shape[0], -1)  # roots come first
+        for _ in range(DEPTH):
+            node = self.left[node] + (x.gather(1, self.feature[node]) > self.threshold[node])
+        sums = self.value[node].unflatten(1, (*self.baseline.shape, N_TREES)).sum(-1)  # (n, t, folds)
+        return (self.baseline + sums).mean(-1)
+
+
+def _check_numbers(inputs: Inputs) -> None:
+    """Raise ValueError if there are columns that are no numbers."""
+    others = int((inputs.encoding.kinds > Kind.NUMBER).sum())
+    if others:
         raise ValueError(
-            f"This estimator has {' and '.join(found)}, which are not torch's; keep it as a pickle or with skops "
-            "(TRUSTED_TYPES), or declare x_bounds and y_bounds, so that nothing of the kind is fitted."
+            f"X had {others} columns of categories or dates, which are not torch's; encode them as numbers before fit, "
+            "or keep the estimator as a pickle or with skops (TRUSTED_TYPES)."
         )
 
 

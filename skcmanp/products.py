@@ -1,7 +1,7 @@
 """Products of matrices that need half the work: symmetric ones, and those with a triangle.
 
 BLAS has routines for them, which torch does not call. They are used on the CPU,
-for float64 without a graph or a batch; elsewhere the product is a plain one.
+for float64 without a graph, a batch or a program; elsewhere the product is a plain one.
 """
 
 from __future__ import annotations
@@ -46,5 +46,7 @@ def times_lower(a: Tensor, lower: Tensor) -> Tensor:
 
 def _is_plain(a: Tensor) -> bool:
     """Whether BLAS can be called on an array without copying it."""
+    if torch.compiler.is_compiling():
+        return False
     one = math.prod(a.shape[:-2]) == 1 and min(a.shape[-2:]) > 0 and a.is_contiguous()
     return one and a.device.type == "cpu" and a.dtype == torch.float64 and not a.requires_grad

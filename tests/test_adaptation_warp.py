@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skcmanp.adaptation.rows import Rows
-from skcmanp.adaptation.warp import _LEAST, Warp, choose_warp
+from skcmanp.adaptation.warp import LEAST, Warp, choose_warp
 
 BENDS = st.floats(0.01, 100).flatmap(lambda size: st.sampled_from([size, -size]))
 
@@ -39,9 +39,9 @@ def test_it_is_increasing(warp, r):
 
 @given(warp=warps(), r=RATIOS)
 def test_the_slope_is_the_derivative(warp, r):
-    r = np.where(np.abs(r - _LEAST) < 1e-4, 0.5, r)
+    r = np.where(np.abs(r - LEAST) < 1e-4, 0.5, r)
     y = values_of(warp, r)
-    inside = np.clip(1 + warp.bend * (y - warp.origin), _LEAST, warp.top)
+    inside = np.clip(1 + warp.bend * (y - warp.origin), LEAST, warp.top)
     step = 1e-5 * inside / np.abs(warp.bend) + 1e-9 * np.abs(y)
     difference = (warp(y + step) - warp(y - step)) / (2 * step)
     # Rounding of large values that nearly cancel.
@@ -52,7 +52,7 @@ def test_the_slope_is_the_derivative(warp, r):
 
 def test_it_is_a_logarithm_between_lines():
     warp = Warp(np.array([2.0]), np.array([3.0]), np.array([50.0]))
-    r = np.array([[_LEAST], [1.0], [7.0], [50.0]])
+    r = np.array([[LEAST], [1.0], [7.0], [50.0]])
     y = values_of(warp, r[:, 0])
     np.testing.assert_allclose(warp(y), np.log(r) / 2)
     beyond = values_of(warp, [-30.0, -20.0, -10.0, 60.0, 160.0, 260.0])

@@ -67,7 +67,8 @@ class InducingPoints(Part):
 
     def _values(self, x: Tensor) -> Tensor:
         """The process's whitened values at the inducing points, as far as they tell of those at x, (..., N, p)."""
-        blocks = [times_lower(matern52(rows, self.points), self._whitening) for rows in x.split(_BLOCK_ROWS, dim=-2)]
+        parts = (x,) if torch.compiler.is_compiling() else x.split(_BLOCK_ROWS, dim=-2)  # programs take any number
+        blocks = [times_lower(matern52(rows, self.points), self._whitening) for rows in parts]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:

@@ -17,8 +17,8 @@ from skcmanp.adaptation.warp import Warp
 FEW = 5
 
 # Nodes of the quadrature of warped targets, for a standard normal variable.
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 # Hermite polynomials by which covariances of warped targets are expanded.
 _ORDERS = 24
@@ -97,11 +97,11 @@ class Targets(Columns):
         """Mean and standard deviation, (n, t) each; by quadrature where targets are bent."""
         if not self.is_warped:
             return self.original(mean), std * self.scale
-        values = self.original(mean[..., None] + std[..., None] * _NODES)
-        middle = values[..., len(_NODES) // 2]
+        values = self.original(mean[..., None] + std[..., None] * NODES)
+        middle = values[..., len(NODES) // 2]
         off = values - middle[..., None]  # so that no digits are lost
-        shift = off @ _WEIGHTS
-        return middle + shift, np.sqrt(np.square(off - shift[..., None]) @ _WEIGHTS)
+        shift = off @ WEIGHTS
+        return middle + shift, np.sqrt(np.square(off - shift[..., None]) @ WEIGHTS)
 
     def joint_moments(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
         """Mean and covariance of all rows together, (n, t) and (n, n, t).
@@ -114,13 +114,13 @@ class Targets(Columns):
             return self.original(mean), covariance * np.square(self.scale)
         std = np.sqrt(np.diagonal(covariance).T)  # (n, t)
         moments = self.moments(mean, std)
-        values = self.original(mean[..., None] + std[..., None] * _NODES) - moments[0][..., None]
+        values = self.original(mean[..., None] + std[..., None] * NODES) - moments[0][..., None]
         correlation = covariance / (std[:, None] * std)
         total, power, order = np.zeros_like(covariance), np.ones_like(covariance), 1.0
         for k in range(1, _ORDERS + 1):
             power, order = power * correlation, order * k
-            polynomial = np.polynomial.hermite_e.hermeval(_NODES, [0.0] * k + [1.0])
-            coefficient = values @ (_WEIGHTS * polynomial) / np.sqrt(order)  # (n, t)
+            polynomial = np.polynomial.hermite_e.hermeval(NODES, [0.0] * k + [1.0])
+            coefficient = values @ (WEIGHTS * polynomial) / np.sqrt(order)  # (n, t)
             total += coefficient[:, None] * coefficient * power
         np.einsum("iit->it", total)[...] = np.square(moments[1])
         return moments[0], total

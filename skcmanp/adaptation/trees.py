@@ -25,8 +25,8 @@ from skcmanp.adaptation.rows import N_FOLDS
 MIN_ROWS = 200
 MAX_ROWS = 10_000
 
-_TREES = 100
-_DEPTH = 10
+N_TREES = 100
+DEPTH = 10
 
 # Parameters of trees that only tell about how well others would do.
 _ROUGH = {"max_iter": 30, "learning_rate": 0.2}
@@ -89,9 +89,9 @@ class Trees(Frozen):
     def _predicted(self, x: Array, fold: NDArray[np.int64]) -> Array:
         feature, missing_left, left = self._nodes
         values, start = x.ravel(), x.shape[1] * np.arange(len(x))[:, None, None]
-        roots = np.arange(self.baseline.size * _TREES).reshape(*self.baseline.shape, _TREES)
+        roots = np.arange(self.baseline.size * N_TREES).reshape(*self.baseline.shape, N_TREES)
         node = roots[:, fold].swapaxes(0, 1)  # (n, t, n_trees)
-        for _ in range(_DEPTH):
+        for _ in range(DEPTH):
             value = values[start + feature[node]]
             right = ~((value <= self.threshold[node]) | (np.isnan(value) & missing_left[node]))
             node = left[node] + right
@@ -100,7 +100,7 @@ class Trees(Frozen):
     def check_possible(self, n_columns: int) -> None:
         super().check_possible(n_columns)
         finite = np.isfinite(self.value).all() and np.isfinite(self.baseline).all()
-        self._require("value", finite and len(self.left) >= self.baseline.size * _TREES, "finite, or of all trees")
+        self._require("value", finite and len(self.left) >= self.baseline.size * N_TREES, "finite, or of all trees")
         feature, missing_left, left = self._nodes
         self._require("feature", (feature < n_columns).all(), "of the numbers that there are")
         last = left + ~(missing_left & np.isposinf(self.threshold))  # the child farthest off that a row may go to
@@ -141,7 +141,7 @@ def gain(x: Array, y: Array, weight: Array) -> Array:
 def boosted(x: Array, y: Array, weight: Array, **changes: Any) -> HistGradientBoostingRegressor:
     """Trees for a target (n,) of rows (n, e), which may miss values; with `changes` of the library's parameters."""
     leaf = int(np.clip(len(x) // 50, 5, 20))
-    parameters = {"max_iter": _TREES, "max_depth": _DEPTH, "min_samples_leaf": leaf, **changes}
+    parameters = {"max_iter": N_TREES, "max_depth": DEPTH, "min_samples_leaf": leaf, **changes}
     model = HistGradientBoostingRegressor(early_stopping=False, random_state=0, **parameters)
     x = np.where(np.isnan(x).all(0), 0.0, x)  # the library cannot bin columns without any value
     return model.fit(x, y, None if (weight == weight[0]).all() else weight)

@@ -22,7 +22,7 @@ from skcmanp.adaptation.rows import Rows, fold_of
 _STRETCHES = np.geomspace(3.0, 3e4, 9)
 
 # Towards its open end the logarithm goes on as far as this, relative to the first rows' end.
-_LEAST = 0.02
+LEAST = 0.02
 
 # Less skewed targets, and fewer rows, stay as they are.
 _LEAST_SKEW = 0.5
@@ -44,7 +44,7 @@ _GAIN_OF_ROW, _GAIN = 0.03, 10.0
 
 
 class Warp(NamedTuple):
-    """log(r) / bend with r = 1 + bend (y - origin), and a line where r is below `_LEAST` or above `top`.
+    """log(r) / bend with r = 1 + bend (y - origin), and a line where r is below `LEAST` or above `top`.
 
     Targets whose bend is 0 stay as they are.
     """
@@ -70,7 +70,7 @@ class Warp(NamedTuple):
     def undone(self, warped: Array) -> Array:
         """Warped targets -> as they were."""
         bend = np.where(self.bend == 0, 1.0, self.bend)
-        inside = np.clip(bend * warped, np.log(_LEAST), np.log(self.top))
+        inside = np.clip(bend * warped, np.log(LEAST), np.log(self.top))
         r = np.exp(inside) * (1 + bend * warped - inside)
         return np.where(self.bend == 0, warped, self.origin + (r - 1) / bend)
 
@@ -81,7 +81,7 @@ class Warp(NamedTuple):
     def _ratio(self, y: Array) -> tuple[Array, Array, Array]:
         bend = np.where(self.bend == 0, 1.0, self.bend)
         r = 1 + bend * (y - self.origin)
-        return r, np.clip(r, _LEAST, self.top), bend
+        return r, np.clip(r, LEAST, self.top), bend
 
 
 def choose_warp(rows: Rows, y: Array) -> Warp:
