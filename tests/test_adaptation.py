@@ -129,7 +129,7 @@ def test_before_rows_there_are_a_trend_and_waves():
     assert trend.n_features + waves.n_features == 30  # no half of a wave
     np.testing.assert_allclose(trend.slope, PRIOR_SLOPE * default_lengthscale(3))
     np.testing.assert_array_equal(waves.variance, 1)
-    assert found.missed.equals(Missed.unknown())
+    assert found.missed.equals(Missed.before_rows())
 
 
 def test_rows_say_how_the_noise_varies():
@@ -425,7 +425,7 @@ def test_equality_is_exact():
     (X, y), found = smooth(), fitted(smooth)
     assert found.equals(fit(X, y))
     assert not found.equals(fit(X + 1e-9, y))
-    assert not found.equals(replace(found, missed=Missed.unknown()))
+    assert not found.equals(replace(found, missed=Missed.before_rows()))
     assert not found.equals(Adaptation.fit(X, y))
 
 

@@ -87,7 +87,7 @@ class Adaptation:
     parts: tuple[Part, ...] = ()
     noise: NoiseProfile | None = None
     ratio: Array = dataclasses.field(default_factory=lambda: np.full(1, UNKNOWN_RATIO))
-    missed: Missed = dataclasses.field(default_factory=Missed.unknown)
+    missed: Missed = dataclasses.field(default_factory=Missed.before_rows)
 
     @classmethod
     def fit(
@@ -254,10 +254,10 @@ class Adaptation:
         return {f"{piece.name}.{name}": dtype for piece in self._frozen() for name, dtype in piece.integers.items()}
 
     def _frozen(self) -> list[Frozen]:
-        return [*self.inputs.pieces(), *self._of_inputs()]
+        return [*self.inputs.pieces(), *self._beside_inputs()]
 
-    def _of_inputs(self) -> list[Frozen]:
-        """What takes rows as they are to the network."""
+    def _beside_inputs(self) -> list[Frozen]:
+        """All but what rows pass through."""
         return [self.targets, *self.parts, self.missed, *([] if self.noise is None else [self.noise])]
 
     @classmethod
@@ -286,7 +286,7 @@ class Adaptation:
         """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
         try:
             self.inputs.check_possible(self.n_targets)
-            for piece in self._of_inputs():
+            for piece in self._beside_inputs():
                 piece.check_possible(self.inputs.n_features)
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"What the first rows fixed cannot be: {error}") from error

@@ -49,7 +49,7 @@ class Basis:
         parts = (Trend(slope), InducingPoints(points, share), RandomWaves(waves.frequency, 1 - share))
         one = torch.ones(1, dtype=torch.float64, device=device)
         ratio = UNKNOWN_RATIO * one if ratio is None else ratio.double()
-        return cls(parts, None, ratio, Missed.unknown().to(device), n_features, n_columns)
+        return cls(parts, None, ratio, Missed.before_rows().to(device), n_features, n_columns)
 
     def features(self, x: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """Features, and the variance that these miss of a process of variance one, (B, N, d) -> (B, N, F), (B, N).

@@ -139,7 +139,9 @@ def fit_without_memory(rows: Rows) -> Fitted:
     """Length-scales alone, by different rows, standardised, for networks without a memory or with learned features."""
     evidence = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0))
     ratio = np.array([evidence.ratio])
-    return Fitted(evidence.lengthscale, (), None, ratio, Missed.unknown(), np.zeros(len(rows.x)), lambda x, other: 0.0)
+    return Fitted(
+        evidence.lengthscale, (), None, ratio, Missed.before_rows(), np.zeros(len(rows.x)), lambda x, other: 0.0
+    )
 
 
 def _missed(points: Array, x: Array, evidence: Evidence) -> float:

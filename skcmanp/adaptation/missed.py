@@ -71,8 +71,8 @@ class Missed(Frozen):
     limits: Values
 
     @classmethod
-    def unknown(cls) -> Missed:
-        """Before any rows."""
+    def before_rows(cls) -> Missed:
+        """One, of which nothing is known yet."""
         return cls(np.ones(1), np.ones(1), np.ones(2))
 
     def of_scale(self, scale: Array) -> Missed:
@@ -146,17 +146,22 @@ def missed_scale(
         total += errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
         squares[fold == k], missed[fold == k] = np.square(errors.error).mean(1), errors.missed
     scale, shown = scales[total.argmax(0), np.arange(len(signal))], max(float(np.quantile(missed, _SHOWN)), _NOTHING)
-    found, edge = Missed(scale, scale, np.array([shown, shown])), _edge(rows.x)
+    edge = _edge(rows.x)
     if edge.sum() > len(edge) / 2:
-        return found, squares
+        return Missed(scale, scale, np.array([shown, shown])), squares
     kept = rows.take(~edge)
     errors = _errors(kept, rows.take(edge), features(kept.x), noise[edge], ratio)
+    return _with_beyond(scale, shown, scales, errors), squares
+
+
+def _with_beyond(scale: Array, shown: float, scales: Array, errors: _Errors) -> Missed:
+    """The most likely of some scales beyond the rows, (grid, t), by errors at their edge, given that between them."""
     limits = np.array([shown, max(float(np.quantile(errors.missed, _BETWEEN)), 2 * shown)])
     at_edge, none = torch.from_numpy(errors.missed), torch.zeros(len(errors.missed), dtype=torch.float64)
     tried = [Missed(scale, np.maximum(scale, beyond), limits) for beyond in scales]
     at_rows = np.stack([one.to("cpu").at(at_edge, none).mT.numpy() for one in tried])  # (grid, t, n)
     best = (errors.likelihood(np.square(at_rows) * errors.missed) - _PENALTY[:, None]).argmax(0)
-    return Missed(scale, np.maximum(scale, scales[best, np.arange(len(signal))]), limits), squares
+    return Missed(scale, np.maximum(scale, scales[best, np.arange(len(scale))]), limits)
 
 
 def _edge(x: Array) -> NDArray[np.bool_]:
