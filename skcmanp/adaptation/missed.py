@@ -112,7 +112,8 @@ def missed_scale(
     How much that is in the targets' units, the evidence of the process says
     badly: it knows the function's fine detail, which decides, from few rows
     alone. So some rows are left out, features made of the others, and the scale
-    is that which makes the errors of their predictions most likely.
+    is that which makes the errors of their predictions most likely. Rows left
+    out at random show it between the rows, and those at the edge beyond them.
 
     Parameters
     ----------
