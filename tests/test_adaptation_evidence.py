@@ -7,6 +7,7 @@ from scipy.special import gammaln
 from scipy.stats import multivariate_t
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from sklearn.linear_model import BayesianRidge
 
 from skcmanp.adaptation import evidence
 from skcmanp.adaptation.evidence import (
@@ -140,6 +141,19 @@ def test_lines_are_found_where_there_are_any():
     found = found_by(x, y)
     assert found.slope[0] > 2 * found.slope[2]
     assert found.slope[0] * found.signal[0] > 1  # in units of y: a line of 3 is no surprise
+
+
+@pytest.mark.parametrize("n", [12, 50, 400])
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_a_trend_is_expected_where_a_linear_regression_has_one(n, noise):
+    """Long length-scales do as well among the rows, and would let go of the line beyond them."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (n, 2))
+    y = 2 * x[:, :1] + noise * rng.normal(size=(n, 1))
+    found = found_by(x, y)
+    expected = np.abs(BayesianRidge().fit(x, y[:, 0]).coef_)
+    assert found.slope[0] * found.signal[0] > 0.97 * expected[0]
+    assert found.slope[0] > 2 * found.slope[1]
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0])

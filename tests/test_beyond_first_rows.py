@@ -178,6 +178,19 @@ def test_p13_holds_almost_without_noise(noise):
     assert (np.mean(inside, axis=0) > 0.8).all(), np.mean(inside, axis=0)
 
 
+@pytest.mark.parametrize(("n", "n_features"), [(12, 1), (50, 1), (50, 2)])
+def test_p13_few_noisy_rows_of_a_line_do_not_make_it_level(n, n_features):
+    inside = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X, far = rng.uniform(-1, 1, (n, n_features)), rng.uniform(-1, 1, (200, n_features))
+        far[:, 0] = rng.uniform(1.3, 3, 200)
+        noise = 0.9 * rng.normal(size=n + 200)
+        reg = CMANPRegressor().fit(X, 3 * X[:, 0] + noise[:n])
+        inside.append(covered(reg, far, 3 * far[:, 0] + noise[n:]))
+    assert np.mean(inside) > 0.85, inside
+
+
 @functools.cache
 def errors_on_lines():
     """Ours and those of Bayesian linear regression, at all distances."""

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import OptimizeResult, minimize
+from sklearn.linear_model import BayesianRidge
 
 from skcmanp.adaptation.base import Array
 from skcmanp.adaptation.main_effects import MainEffects
@@ -86,7 +87,8 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     That is a Matern-5/2 process of all features, and beside it the main effects,
     if with these the evidence is clearly larger, and they are not tiny. The
     trend comes last, given all else: where there are rows, long length-scales
-    tell lines as well, and those that leave lines to a trend predict worse. What
+    tell lines as well, and those that leave lines to a trend predict worse. So
+    slopes are expected to be as large as a linear regression has them, too. What
     is found is the maximum a posteriori, under log-normal priors of
     length-scales, slopes and noise and half-normal ones of effects.
     Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
@@ -135,6 +137,9 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     best, alone = (GRID * np.round(parameters / GRID) for parameters in (best, alone))
     found = problem.effect_variances(best).reshape(d, -1) if problem.n_cosines else np.zeros((d, m))
     slope, signal = problem.trend(best)
+    # Among rows long length-scales do as well as a trend, and evidence cannot tell which of them goes on beyond.
+    of_lines = np.log((_lines(rows) / signal).max(1).clip(*np.exp(_LOG_SLOPES)))
+    slope = np.maximum(slope, np.exp(GRID * np.round(of_lines / GRID)))
     total = 1 + float(found.sum())
     noise = math.exp(2 * best[d])
     found = np.where(found < _NEGLIGIBLE * noise, 0.0, found)
@@ -271,6 +276,12 @@ class _Problem:
         log_slope = GRID * np.round(found.x / GRID)
         left = solve(log_slope)[-1]
         return np.exp(log_slope), np.sqrt((1 + 0.5 * left) / (1 + 0.5 * len(self.y)))
+
+
+def _lines(rows: Rows) -> Array:
+    """Absolute slopes of a Bayesian linear regression on all features, (d, t)."""
+    models = (BayesianRidge().fit(rows.x, target, rows.weight) for target in rows.y.T)
+    return np.abs(np.column_stack([model.coef_ for model in models]))
 
 
 def _times_outer(a: Array, alpha: Array, columns: Array) -> Array:
