@@ -33,6 +33,18 @@ def test_predictions_are_those_of_the_library(fitted):
             np.testing.assert_allclose(found, model.predict(new), rtol=1e-6, atol=1e-6 * y.std())
 
 
+@pytest.mark.parametrize("n", [60, 300, 1025])
+def test_rows_at_a_threshold_are_on_one_side_after_rounding(n):
+    """The library's thresholds are values of rows, where its quantiles are."""
+    x, y, _ = make(n)
+    fold = np.arange(n) % N_FOLDS
+    one, other = (Trees.fit(rows.astype(float), y, np.ones(n), fold) for rows in (x, x.astype(np.float32)))
+    np.testing.assert_array_equal(one.value, other.value)
+    for rows in (x, x.astype(np.float32).astype(float)):
+        np.testing.assert_array_equal(one(rows, fold), other(rows, fold))
+        np.testing.assert_array_equal(one(rows), one(x))
+
+
 def test_columns_that_were_never_missing_may_be(fitted):
     x, y, fold = make(missing=0.0)
     found = Trees.fit(x, y, np.ones(len(x)), fold)

@@ -76,7 +76,7 @@ class Trees(Frozen):
             others = (x[kept], y[kept, t], weight[kept]) if kept.any() else (x, np.zeros(len(x)), weight)
             model = boosted(*others)
             baseline[t, k] = np.ravel(model._baseline_prediction)[0]
-            nodes += [tree.nodes for (tree,) in model._predictors]
+            nodes += _halfway([tree.nodes for (tree,) in model._predictors], others[0])
         return cls(*_renumbered(nodes), baseline)
 
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> Array:
@@ -145,6 +145,20 @@ def boosted(x: Array, y: Array, weight: Array, **changes: Any) -> HistGradientBo
     model = HistGradientBoostingRegressor(early_stopping=False, random_state=0, **parameters)
     x = np.where(np.isnan(x).all(0), 0.0, x)  # the library cannot bin columns without any value
     return model.fit(x, y, None if (weight == weight[0]).all() else weight)
+
+
+def _halfway(trees: list[NDArray], x: Array) -> list[NDArray]:
+    """With thresholds halfway between values of the rows (n, e): of rows that are at one, rounding decides."""
+    nodes = np.concatenate(trees)
+    threshold = nodes["num_threshold"]
+    for j in np.unique(nodes["feature_idx"]):
+        values = np.unique(x[~np.isnan(x[:, j]), j])
+        asked = np.flatnonzero((nodes["is_leaf"] == 0) & (nodes["feature_idx"] == j))
+        above = np.searchsorted(values, threshold[asked], side="right")
+        within = (above > 0) & (above < len(values))
+        asked, above = asked[within], above[within]
+        threshold[asked] = values[above - 1] / 2 + values[above] / 2
+    return np.split(nodes, np.cumsum([len(tree) for tree in trees])[:-1])
 
 
 def _renumbered(trees: list[NDArray]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
