@@ -82,7 +82,10 @@ def test_every_array_must_have_its_shape_and_finite_values(found):
         ("trees.threshold", put(np.nan), "trees.threshold is not finite"),
         ("inducing_points.variance", put(-1.0), "inducing_points.variance is not positive"),
         ("inducing_points.points", put(1e200), "inducing_points.points is not finite, or is far too large"),
-        ("ratio", put(0.0), "signal-to-noise ratio, or what is missed, is not positive"),
+        ("missed.scale", put(0.0), "missed.scale is not positive"),
+        ("missed.beyond", put(1e-9), "missed.beyond is not at least the scale"),
+        ("missed.limits", put(1e9), "missed.limits is not in order"),
+        ("ratio", put(0.0), "signal-to-noise ratio is not one positive"),
     ],
 )
 def test_what_cannot_be_is_named(found, name, change, message):
