@@ -166,10 +166,10 @@ class _Trees(nn.Module):
 
     def __init__(self, trees: Trees) -> None:
         super().__init__()
-        feature = np.where(trees.feature < 0, -trees.feature - 1, trees.feature)
-        self.register_buffer("feature", torch.tensor(feature, dtype=torch.int64))
+        feature, _, left = trees.nodes_as_indices  # no row misses values
+        self.register_buffer("feature", torch.tensor(feature))
         self.register_buffer("threshold", torch.tensor(trees.threshold))
-        self.register_buffer("left", torch.tensor(trees.left, dtype=torch.int64))
+        self.register_buffer("left", torch.tensor(left))
         self.register_buffer("value", torch.tensor(trees.value, dtype=torch.float64))
         self.register_buffer("baseline", torch.tensor(trees.baseline))
 

@@ -87,7 +87,7 @@ class Trees(Frozen):
         return np.concatenate([self._predicted(x[rows], fold[rows]) for rows in chunks])
 
     def _predicted(self, x: Array, fold: NDArray[np.int64]) -> Array:
-        feature, missing_left, left = self._nodes
+        feature, missing_left, left = self.nodes_as_indices
         values, start = x.ravel(), x.shape[1] * np.arange(len(x))[:, None, None]
         roots = np.arange(self.baseline.size * N_TREES).reshape(*self.baseline.shape, N_TREES)
         node = roots[:, fold].swapaxes(0, 1)  # (n, t, n_trees)
@@ -101,7 +101,7 @@ class Trees(Frozen):
         super().check_possible(n_columns)
         finite = np.isfinite(self.value).all() and np.isfinite(self.baseline).all()
         self._require("value", finite and len(self.left) >= self.baseline.size * N_TREES, "finite, or of all trees")
-        feature, missing_left, left = self._nodes
+        feature, missing_left, left = self.nodes_as_indices
         self._require("feature", (feature < n_columns).all(), "of the numbers that there are")
         last = left + ~(missing_left & np.isposinf(self.threshold))  # the child farthest off that a row may go to
         self._require("left", ((left >= 0) & (last < len(left))).all(), "of nodes that there are")
@@ -109,11 +109,11 @@ class Trees(Frozen):
     @property
     def features(self) -> NDArray[np.int64]:
         """Features that any tree asks for."""
-        feature, _, left = self._nodes
+        feature, _, left = self.nodes_as_indices
         return np.unique(feature[left != np.arange(len(left))])
 
     @functools.cached_property
-    def _nodes(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    def nodes_as_indices(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
         """Features, whether rows that miss them go left, and left children, as indices want them."""
         missing_left = self.feature < 0
         return (
