@@ -311,10 +311,10 @@ def test_what_few_rows_tell_is_only_a_start():
     rows = make(EVIDENCE_ROWS)
     problem = _Problem(rows, np.zeros((EVIDENCE_ROWS, 0)), 0)
     best = problem.maximise(np.r_[np.full(3, np.log(default_lengthscale(3))), np.log(0.2)])
-    few = problem.of_first_rows
-    assert len(few.x) < EVIDENCE_ROWS
-    np.testing.assert_array_equal(few.y, rows.y[: len(few.x)])
-    assert few.of_first_rows is few
+    few = problem.of_rows(EVIDENCE_ROWS // 2)
+    np.testing.assert_array_equal(few.y, rows.y[: EVIDENCE_ROWS // 2])
+    assert few.tolerance > problem.tolerance
+    assert few.of_rows(EVIDENCE_ROWS) is few
     found = maximise_evidence(rows, MainEffects.fit(rows.x, rows.weight, 0))
     np.testing.assert_allclose(np.log(found.lengthscale[0]), best[0], atol=2 * GRID)
     np.testing.assert_allclose(np.log(found.ratio), -best[3], atol=2 * GRID)
@@ -328,3 +328,14 @@ def test_functions_without_noise_are_not_taken_for_noisy_ones(seed):
     x /= x.std(0)
     found = maximise_evidence(Rows(x, y[:, None] / y.std(), np.ones(256)), MainEffects.fit(x, np.ones(256), 0))
     assert found.ratio > 100
+
+
+@pytest.mark.parametrize("d", [3, 6])
+@pytest.mark.parametrize("n", [100, 256])
+def test_waves_are_not_taken_for_noise(n, d):
+    """From a start with smooth functions they are, where they are several to a standard deviation."""
+    rng = np.random.default_rng(n + d)
+    x = rng.normal(size=(n, d))
+    y = np.sin(5 * x[:, 0]) * np.cos(4 * x[:, 1]) + 0.05 * rng.normal(size=n)
+    found = maximise_evidence(Rows(x, y[:, None] / y.std(), np.ones(n)), MainEffects.fit(x, np.ones(n), 0))
+    assert found.ratio > 3

@@ -129,7 +129,7 @@ def test_evidence_chooses_the_ratio_of_every_target():
 def test_where_no_row_shows_anything_of_what_is_beyond_the_evidence_says_it():
     missed = all_found(rows_of(600, 0.0), [1.0])
     assert missed.scale[0] < 0.2
-    assert missed.beyond == pytest.approx(1, rel=0.2)
+    assert missed.beyond == pytest.approx(1, rel=0.25)
     assert missed.limits[0] == pytest.approx(0.9, abs=0.05)  # and at most 1 is missed
 
 

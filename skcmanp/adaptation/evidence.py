@@ -7,7 +7,6 @@ all functions vary on a scale of one and idle features fade.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,9 +24,11 @@ from skcmanp.adaptation.rows import Rows
 from skcmanp.adaptation.trend import PRIOR_CONSTANT, PRIOR_SLOPE
 from skcmanp.kernels import matern52_and_slope
 
-# Rows for the evidence: its cost grows with their cube. And for a start, which fewer rows tell well enough.
+# Rows for the evidence: its cost grows with their cube. And for a start, which fewer rows tell well enough, and for a
+# first impression.
 EVIDENCE_ROWS = 512
 _START_ROWS = 256
+_FEW_ROWS = 128
 
 # Fitted logarithms are rounded to this, so that rounding errors of the rows' order cannot show.
 GRID = 0.05
@@ -54,6 +55,9 @@ _NEGLIGIBLE = 0.005
 
 # Log-evidence in nats that what is more than a process of constant noise must have over it. Chance can feign a few.
 MIN_GAIN = 10.0
+
+# Log-density in nats that another optimum must have over the best one in a part of the rows to be looked at further.
+_HINT = 1.0
 
 
 def default_lengthscale(n_features: int) -> float:
@@ -118,21 +122,26 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     d, m = effects.scale.shape
     waves = effects.of_rows(rows.x)
     problem = _Problem(rows, waves[:, :0], 0)
-    first, start = problem.of_first_rows, np.full(d, math.log(default_lengthscale(d)))
+    first, start = problem.of_rows(_START_ROWS), np.full(d, math.log(default_lengthscale(d)))
     best = first.maximise(np.r_[start, _LOG_NOISE])
-    if best[d] < _LOG_NOISE:  # features that matter little may have been taken for noise
-        other = first.maximise(np.r_[start, _LOG_LOW_NOISE])
+    # What matters may have been taken for noise. Where there seems to be much of it, a part of the rows tells whether
+    # there may be less, which is seldom.
+    other, few = np.r_[start, _LOG_LOW_NOISE], problem.of_rows(_FEW_ROWS)
+    seems_noisy = best[d] >= _LOG_NOISE
+    other = few.maximise(other) if seems_noisy else other
+    if not seems_noisy or few.objective(other)[0] < few.objective(best)[0] - _HINT:
+        other = first.maximise(other)
         if first.objective(other)[0] < first.objective(best)[0] - MIN_GAIN:
             best = other
     alone = best
     if m:
         with_effects = _Problem(rows, waves, m)
-        together = with_effects.of_first_rows.maximise(np.r_[best, np.full(d, _LOG_EFFECT), _LOG_SMOOTHNESS])
+        together = with_effects.of_rows(_START_ROWS).maximise(np.r_[best, np.full(d, _LOG_EFFECT), _LOG_SMOOTHNESS])
         gain = problem.objective(best)[0] - with_effects.objective(together)[0]
         total = float(with_effects.effect_variances(together).sum())
         if gain > MIN_GAIN and total > _LEAST_SHARE * (1 + total):
             problem, best = with_effects, together
-    if problem.of_first_rows is not problem:
+    if len(rows.x) > _START_ROWS:
         best = problem.maximise(best)
     best, alone = (GRID * np.round(parameters / GRID) for parameters in (best, alone))
     found = problem.effect_variances(best).reshape(d, -1) if problem.n_cosines else np.zeros((d, m))
@@ -162,27 +171,25 @@ class _Problem:
     noise: they may be copies.
     """
 
-    def __init__(self, rows: Rows, waves: Array, n_cosines: int) -> None:
+    def __init__(self, rows: Rows, waves: Array, n_cosines: int, tolerance: float = _TOLERANCE) -> None:
         self.x, self.y, self.weight = rows
-        self.n_features, self.n_cosines = self.x.shape[1], n_cosines
+        self.n_features, self.n_cosines, self.tolerance = self.x.shape[1], n_cosines, tolerance
         self.shape = 1 + 0.5 * self.y.size
         # Features that enter linearly: one, and the cosines of every feature.
         self.linear = np.column_stack([np.ones(len(self.x)), waves])
 
-    @functools.cached_property
-    def of_first_rows(self) -> _Problem:
-        """That of fewer rows, if these are many: to decide by, and to start from."""
-        if len(self.x) <= _START_ROWS:
+    def of_rows(self, n_rows: int) -> _Problem:
+        """That of the first rows: to decide by, and to start from."""
+        if len(self.x) <= n_rows:
             return self
-        first = slice(_START_ROWS)
-        return _Problem(Rows(self.x[first], self.y[first], self.weight[first]), self.linear[first, 1:], self.n_cosines)
+        first = Rows(self.x[:n_rows], self.y[:n_rows], self.weight[:n_rows])
+        return _Problem(first, self.linear[:n_rows, 1:], self.n_cosines, _START_TOLERANCE)
 
     def maximise(self, start: Array) -> Array:
         """The most probable parameters."""
         d = self.n_features
         bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
-        is_start = len(self.x) == _START_ROWS
-        return _minimise(self.objective, start, bounds[: len(start)], is_start).x
+        return _minimise(self.objective, start, bounds[: len(start)], self.tolerance).x
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
         """Negative log-density of the parameters given the rows, and its gradient."""
@@ -296,7 +303,7 @@ def _times_symmetric(lower: Array, columns: Array) -> Array:
 
 
 def _minimise(
-    objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list, is_start: bool = False
+    objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list, tolerance: float = _TOLERANCE
 ) -> OptimizeResult:
-    options = {"maxiter": _ITERATIONS, "ftol": _START_TOLERANCE if is_start else _TOLERANCE}
+    options = {"maxiter": _ITERATIONS, "ftol": tolerance}
     return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)

@@ -157,15 +157,15 @@ class Inputs:
         """Find what every column tells, in units of what features miss (t,).
 
         Where a column misses values often, rows say it that were left out: by
-        how much larger the squares (n,) of their errors are. Otherwise it is
+        how much larger the squares (n,) of their errors are, NaN of other rows. Otherwise it is
         the variance of the function's `change` between some rows, and without it.
         """
-        encoded = rows.x[:_TRIED_ROWS]
-        before = self.seen(encoded)[0]
+        encoded, known = rows.x[:_TRIED_ROWS], ~np.isnan(squares)
+        before, left_out, squares = self.seen(encoded)[0], rows.x[known], squares[known]
         unit, unknown = float(np.mean(np.square(missed))), np.zeros(len(self.encoding.kinds))
         for column in self._asked():
             numbers = self.encoding.source == column
-            absent = np.isnan(rows.x[:, numbers]).any(1)
+            absent = np.isnan(left_out[:, numbers]).any(1)
             is_category = self.encoding.kinds[column] == Kind.CATEGORY
             if not is_category and absent.sum() >= _OFTEN and (~absent).sum() >= _OFTEN:
                 unknown[column] = max(squares[absent].mean() - squares[~absent].mean(), 0.0) / unit

@@ -16,6 +16,9 @@ from skcmanp.adaptation.rows import Rows
 
 FOLDS = 4
 
+# Rows left out that tell the scale well enough: of many rows, some folds do.
+_ENOUGH = 400
+
 # Signal-to-noise ratio for the variance that features miss where rows are weighted: more makes the rows at the
 # inducing points outweigh too many.
 MAX_WEIGHT_RATIO = 4.0
@@ -135,18 +138,21 @@ def missed_scale(
     -------
     missed : Missed
     squares : ndarray (n,)
-        Of the errors, means of all targets.
+        Of the errors, means of all targets; NaN of rows that were never left out.
     """
     if len(rows.x) < 2 * FOLDS:
         return Missed(signal, signal, np.ones(2)), np.zeros(len(rows.x))
     total, scales = -_PENALTY[:, None] * np.ones(len(signal)), np.multiply.outer(np.exp(_GRID), signal)
-    squares, missed = np.empty((2, len(rows.x)))
+    squares, missed = np.full((2, len(rows.x)), np.nan)
     for k in range(FOLDS):
+        if np.count_nonzero(fold < k) >= _ENOUGH:
+            break
         kept, left_out = rows.take(fold != k), rows.take(fold == k)
         errors = _errors(kept, left_out, features(kept.x), noise[fold == k], ratio)
         total += errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
         squares[fold == k], missed[fold == k] = np.square(errors.error).mean(1), errors.missed
-    scale, shown = scales[total.argmax(0), np.arange(len(signal))], max(float(np.quantile(missed, _SHOWN)), _NOTHING)
+    scale = scales[total.argmax(0), np.arange(len(signal))]
+    shown = max(float(np.nanquantile(missed, _SHOWN)), _NOTHING)
     edge = _edge(rows.x)
     if edge.sum() > len(edge) / 2:
         return Missed(scale, scale, np.array([shown, shown])), squares

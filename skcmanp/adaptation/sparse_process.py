@@ -31,6 +31,9 @@ _ITERATIONS = 15
 # Log-evidence in nats per target value that an iteration must gain, or it is the last one.
 _LEAST_GAIN = 1e-3
 
+# What the points that the noise is found with may miss, in units of its variance: the first ones are enough.
+_MAY_MISS = 0.05
+
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
 _POWER = 0.5
@@ -106,19 +109,21 @@ def fit_sparse_process(
     def project(points: Array) -> _Projection:
         return _project(points, x, linear.T, local)
 
-    level, coefficients, points = _maximise(x, y, weight, points, profile, -math.log(evidence.ratio), project, moves)
-    projection = project(points)
+    at_first = project(points).of_first(_MAY_MISS / evidence.ratio**2)
+    start = -math.log(evidence.ratio)
+    level, coefficients, moved = _maximise(x, y, weight, points, profile, start, at_first, project, moves)
+    projection = project(moved) if moves else at_first
     overall = 0.5 * math.log(np.average(np.exp(2 * profile @ coefficients), weights=weight))
     if _gain(projection, y, weight, profile, coefficients, level, overall) < MIN_GAIN:
-        return points, None
+        return moved, None
     # Noise whose variance is the mean is zero. Where rows are, the centres carry that constant as well as the profile.
-    moved = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
+    shift = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
     at_centres, by_wave = np.split(coefficients, [len(centres)])
-    weights = solve_triangular(carriers.root, _NOISE_SPREAD * at_centres - moved, lower=True, trans=1)
+    weights = solve_triangular(carriers.root, _NOISE_SPREAD * at_centres - shift, lower=True, trans=1)
     noise = NoiseProfile(
         centres, lengthscale, weights, knots, ranks, coefficients=by_wave.reshape(-1, NOISE_COSINES) * scale
     )
-    return points, noise
+    return moved, noise
 
 
 def _maximise(
@@ -128,10 +133,14 @@ def _maximise(
     points: Array,
     profile: Array,
     start: float,
+    fixed: _Projection,
     project: Callable[[Array], _Projection],
     moves: bool,
 ) -> tuple[float, Array, Array]:
-    """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points."""
+    """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points.
+
+    The points are `fixed` at first, and to the end unless they may move.
+    """
     n_weights = profile.shape[1]
 
     def of_noise(parameters: Array, projection: _Projection, rows: slice = slice(None)) -> tuple[float, Array, _Fit]:
@@ -162,7 +171,7 @@ def _maximise(
         how: dict[str, Any] = {"method": "L-BFGS-B", "bounds": bounds, "options": options, "callback": callback}
         return minimize(objective, begin, jac=True, **how).x
 
-    few, fixed = slice(EVIDENCE_ROWS), project(points)  # few are enough to start from
+    few = slice(EVIDENCE_ROWS)  # they are enough to start from
     start_with, first = fixed.of(few), np.r_[start, np.zeros(n_weights)]
     best = minimum(lambda noise: of_noise(noise, start_with, few)[:2], first, _NOISE_ITERATIONS)
     if moves:
@@ -208,6 +217,22 @@ class _Projection(NamedTuple):
     def of(self, rows: slice) -> _Projection:
         """At some of the rows."""
         return self._replace(v=self.v[:, rows], missed=self.missed[rows], linear=self.linear[:, rows])
+
+    def of_first(self, most_missed: float) -> _Projection:
+        """Of the first points alone that miss no more of the variance than so much, on average of the rows."""
+        missed = self.local - np.cumsum(np.square(self.v), axis=0)  # (p, n)
+        enough = missed.mean(1) <= most_missed
+        if not enough.any():
+            return self
+        n = int(enough.argmax()) + 1
+        within = self.slope_within[:n, :n]
+        return self._replace(
+            root=self.root[:n, :n],
+            v=self.v[:n],
+            missed=np.maximum(missed[n - 1], 0.0),
+            slope=self.slope[:n],
+            slope_within=within,
+        )
 
 
 def _project(points: Array, x: Array, linear: Array | None = None, local: float = 1.0) -> _Projection:
