@@ -19,10 +19,11 @@ TABLE = pa.Table.from_pandas(FRAME)
 class Query:
     """What DuckDB's relations have, and those of other engines."""
 
-    columns = FRAME.columns.tolist()
+    def __init__(self, table=TABLE):
+        self.table, self.columns = table, table.column_names
 
     def __arrow_c_stream__(self, requested_schema=None):
-        return TABLE.__arrow_c_stream__(requested_schema)
+        return self.table.__arrow_c_stream__(requested_schema)
 
 
 @pytest.fixture
@@ -85,8 +86,35 @@ def test_folders_are_read_in_order_and_name_columns(tmp_path, kind):
     assert X["city"].tolist() == FRAME["city"].tolist()
 
 
+@pytest.mark.parametrize("many", [lambda folder: [folder / "a=1", str(folder / "a=2")], lambda folder: folder / "a=*"])
+def test_several_folders_are_read_one_after_the_other(tmp_path, many):
+    for a in (1, 2):
+        for b in ("u", "v"):
+            folder = tmp_path / f"a={a}" / f"b={b}"
+            folder.mkdir(parents=True)
+            FRAME[["hour", "y"]].to_csv(folder / "part.csv", index=False)
+    X = pd.concat([X for X, _ in read_batches(many(tmp_path), "y")])
+    assert X.columns.tolist() == ["hour", "b"]
+    assert X["b"].tolist() == [b for b in "uvuv" for _ in range(len(FRAME))]
+
+
+@pytest.mark.parametrize("keys", [[1, 2], ["a b", "c/d"], [None, "é"], ["1", "x"]])
+@pytest.mark.parametrize("include_key", [True, False])
+def test_keys_of_folders_are_columns_whether_files_hold_them_or_not(tmp_path, keys, include_key):
+    """As polars writes them: 64-bit numbers, and large strings."""
+    table = pl.DataFrame({"k": keys, "y": [1.0, 2.0]})
+    for (key,), part in table.group_by("k"):
+        value = "__HIVE_DEFAULT_PARTITION__" if key is None else str(key).replace("/", "%2F").replace(" ", "%20")
+        (tmp_path / f"k={value}").mkdir()
+        (part if include_key else part.drop("k")).write_parquet(tmp_path / f"k={value}" / "0.parquet")
+    ((X, y),) = read_batches(tmp_path, "y")
+    assert [X["k"].tolist()[i] for i in np.argsort(y)] == keys
+    ((only, y),) = read_batches(tmp_path, "y", features=["k"])
+    assert only["k"].tolist() == X["k"].tolist()
+
+
 def test_folders_of_nothing_or_of_everything_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"files of one kind, \.parquet, \.csv, \.csv\.gz; it has none"):
+    with pytest.raises(ValueError, match=r"files of one kind, \.parquet, \.csv or \.csv\.gz; it has none"):
         read_batches(tmp_path, "y")
     FRAME.to_csv(tmp_path / "a.csv")
     FRAME.to_parquet(tmp_path / "b.parquet")
@@ -97,8 +125,29 @@ def test_folders_of_nothing_or_of_everything_are_refused(tmp_path):
 def test_values_of_another_type_are_an_error_of_values(tmp_path):
     (tmp_path / "a.csv").write_text("a,y\n1,2\n")
     (tmp_path / "b.csv").write_text("a,y\nred,2\n")
-    with pytest.raises(ValueError, match=r"cannot be read with the types of its first rows: .*red"):
+    with pytest.raises(ValueError, match=r"b\.csv cannot be read with the types of the files' first rows: .*red"):
         list(read_batches(tmp_path, "y"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "table", "reader", "lazy frame", "query"])
+def test_integers_that_doubles_round_are_rounded(tmp_path, kind):
+    """Nanoseconds since 1970, hashes, identities: wherever they come from."""
+    values = [2**53 + 1, 1_764_180_000_123_456_789, -(2**62) - 1]
+    table = pa.table({"when": values, "y": values})
+    pq.write_table(table, tmp_path / "all.parquet")
+    pyarrow.csv.write_csv(table, tmp_path / "all.csv")
+    if kind == "lazy frame" and not hasattr(pl.LazyFrame, "collect_batches"):
+        pytest.skip("this polars has no LazyFrame.collect_batches")
+    made = {
+        "table": lambda: table.append_column("hash", pa.array([2**64 - 1] * 3, pa.uint64())),
+        "reader": table.to_reader,
+        "lazy frame": lambda: pl.from_arrow(table).lazy(),
+        "query": lambda: Query(table),
+    }
+    source = made[kind]() if kind in made else tmp_path / f"all.{kind}"
+    ((X, y),) = read_batches(source, "y")
+    np.testing.assert_array_equal(X["when"], np.array(values, dtype=np.float64))
+    np.testing.assert_array_equal(y, np.array(values, dtype=np.float64))
 
 
 def test_old_polars_is_named(monkeypatch):

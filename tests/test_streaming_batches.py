@@ -1,6 +1,9 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from conftest import make_mixed_table
 from hypothesis import given
@@ -104,9 +107,30 @@ def test_errors_come_before_reading(files, call, error, message):
         call(files)
 
 
-def test_a_later_file_without_a_column_is_named_at_once(files):
-    table = FRAME.drop(columns="hour")
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, pa.Table.from_pandas])
+def test_tables_of_no_rows_have_no_batch(convert):
+    assert list(read_batches(convert(FRAME[:0]), "y")) == []
+    if convert is not pa.Table.from_pandas:
+        assert list(split_batches(convert(FRAME[:0]), FRAME["y"][:0])) == []
+    assert list(split_batches(np.empty((0, 2)), [], np.empty(0))) == []
+
+
+@pytest.mark.parametrize("source", ["pandas", "arrow", "csv", "parquet"])
+@pytest.mark.parametrize("column", ["a", "y"])
+def test_columns_of_one_name_are_named_at_once(tmp_path, source, column):
+    table = pa.Table.from_arrays([pa.array([1.0])] * 3, names=["a", "y", column])
+    pyarrow.csv.write_csv(table, tmp_path / "two.csv")
+    pq.write_table(table, tmp_path / "two.parquet")
+    made = {"arrow": table, "pandas": table.to_pandas()}
+    with pytest.raises(ValueError, match=f"has 2 columns named '{column}'; give each a name of its own"):
+        read_batches(made.get(source, tmp_path / f"two.{source}"), "y", features=["a"])
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["files", "folder"])
+@pytest.mark.parametrize("column", ["hour", "y"])
+def test_a_later_file_without_a_column_is_named_at_once(files, whole, column):
+    table = FRAME.drop(columns=column)
     path = files.parent / files.name.replace("*", "9")
     table.to_csv(path) if path.suffix == ".csv" else table.to_parquet(path)
-    with pytest.raises(ValueError, match=r"part_9\.\w+ has no column 'hour'"):
-        read_batches(files, "y")
+    with pytest.raises(ValueError, match=rf"part_9\.\w+ has no column '{column}'"):
+        read_batches(files.parent if whole else files, "y")

@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -45,6 +47,7 @@ def test_missing_columns_are_named(path):
     [
         ("data.csv", "a,y\n1,red\n", r"data\.csv cannot be read as columns of numbers: .*red"),
         ("data.csv", "a,b,y\n1,2\n", "the header names 3 columns, the rows have 2"),
+        ("data.csv", "a,a,y\n1,2,3\n", r"data\.csv cannot be read .* It has 2 columns named 'a'"),
         ("data.txt", "a", r"data\.txt is of an unknown kind; the known ones are \.csv, \.parquet, \.npz"),
     ],
 )
@@ -82,6 +85,54 @@ def test_types_are_the_same_in_all_batches(tmp_path):
     assert last["a"].tolist() == [0.5]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("first", [pd.DataFrame({"a": [], "y": []}), pd.DataFrame({"a": [None], "y": [0]})])
+def test_the_first_file_with_a_value_has_the_type(tmp_path, kind, first):
+    """Be it in a list or in a folder."""
+    frames = [first.astype({"a": object}), pd.DataFrame({"a": ["u", None, ""], "y": [1, 2, 3]})]
+    paths = [tmp_path / f"{i}.{kind}" for i in range(2)]
+    for frame, path in zip(frames, paths, strict=True):
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, index=False)
+    for source in (paths, [tmp_path]):
+        table = pd.concat(TableFiles(source).frames(["a"], 10))
+        assert table["a"].tolist()[-3:] == ["u", None, None if kind == "csv" else ""]
+
+
+def test_text_is_missing_in_csv_as_it_is_in_pandas(tmp_path):
+    (tmp_path / "a.csv").write_text('a,b\nu,1\n,\n"",\nNA,NA\nnull,2\n')
+    ((frame),) = TableFiles([tmp_path / "a.csv"]).frames(["a", "b"], 10)
+    assert frame["a"].tolist() == ["u", None, None, None, None]
+    assert frame["a"].isna().tolist() == pd.read_csv(tmp_path / "a.csv")["a"].isna().tolist()
+
+
+@pytest.mark.parametrize("line", ["é,y\nu,1\n", "a,y\né,1\n", "a,y\nu,1\né,1\n", "a,y\n" + "u,1\n" * 400_000 + "é,1\n"])
+def test_what_is_not_utf8_is_said(tmp_path, line):
+    (tmp_path / "good.csv").write_text("a,y\nu,1\n")
+    (tmp_path / "latin.csv").write_text(line, encoding="latin-1")
+    for paths in ([tmp_path / "latin.csv"], [tmp_path / "good.csv", tmp_path / "latin.csv"], [tmp_path]):
+        with pytest.raises(ValueError, match=r"latin\.csv cannot be read.*It is not UTF-8: save it as UTF-8"):
+            list(TableFiles(paths).frames(["a"], 100_000))
+
+
+@pytest.mark.parametrize("n_lines", [10, 400_000])
+def test_compressed_files_that_are_truncated_or_not_compressed_are_named(tmp_path, n_lines):
+    text = "a,y\n" + "".join(f"{i * 7919 % 10_007},1\n" for i in range(n_lines))
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(text.encode())[:-12])
+    (tmp_path / "plain.csv.gz").write_text(text)
+    for name in ("cut", "plain"):
+        with pytest.raises(ValueError, match=rf"{name}\.csv\.gz cannot be read: \w+"):
+            list(TableFiles([tmp_path / f"{name}.csv.gz"]).frames(["a"], 10_000))
+
+
+@pytest.mark.parametrize("name", ["A.CSV", "A.Parquet", "A.CSV.gz"])
+def test_kinds_have_letters_of_any_case(tmp_path, name):
+    FRAME.to_parquet(tmp_path / name) if "P" in name else FRAME.to_csv(tmp_path / name, index=False)
+    ((frame),) = TableFiles([tmp_path / name]).frames(["a"], 10)
+    assert frame["a"].tolist() == FRAME["a"].tolist()
+    if not name.endswith(".gz"):
+        np.testing.assert_array_equal(read_dataset(tmp_path / name, "target")[0], X)
+
+
 def test_memory_does_not_grow_with_a_row_group(tmp_path):
     """A file that is one row group is never in memory as a whole."""
     path = tmp_path / "one_group.parquet"
@@ -105,9 +156,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
             TableFiles([tmp_path / name])
     FRAME.to_csv(tmp_path / "a.csv", index=False)
     FRAME.assign(b="high").to_csv(tmp_path / "b.csv", index=False)
-    with pytest.raises(ValueError, match=r"b\.csv cannot be read with the columns' types in a\.csv: .*high"):
+    with pytest.raises(ValueError, match=r"b\.csv cannot be read with the types of the files' first rows: .*high"):
         list(TableFiles([tmp_path / "a.csv", tmp_path / "b.csv"]).frames(["b"], 10))
     FRAME.to_parquet(tmp_path / "a.parquet")
     FRAME.assign(b=pd.Timestamp("2024-01-01")).to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(ValueError, match=r"b\.parquet cannot be read with the columns' types in a\.parquet"):
+    with pytest.raises(ValueError, match=r"b\.parquet cannot be read with the types of the files' first rows"):
         list(TableFiles([tmp_path / "a.parquet", tmp_path / "b.parquet"]).frames(["b"], 10))

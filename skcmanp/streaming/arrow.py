@@ -1,13 +1,9 @@
-"""Tables that come as Arrow record batches, from pyarrow, polars, DuckDB or a folder, in batches of equal size."""
+"""Tables that come as Arrow record batches, from pyarrow, polars, DuckDB or files, in batches of equal size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
-
-# Of the files that a folder may hold; a folder is read as one of these kinds.
-_KINDS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv"}
 
 
 class ArrowTable(NamedTuple):
@@ -44,11 +40,7 @@ def open_arrow(source: Any) -> ArrowTable | None:
     ------
     ImportError
         If pyarrow is not installed, or polars is too old to give a LazyFrame's batches.
-    ValueError
-        If a folder has no file of a known kind.
     """
-    if isinstance(source, str | Path):
-        return _folder(Path(source)) if Path(source).is_dir() else None
     if hasattr(source, "collect_schema"):
         return _lazy_frame(source)
     if hasattr(source, "get_fragments"):
@@ -64,7 +56,9 @@ def frames(batches: Iterable[Any], schema: Any, batch_size: int) -> Iterator[Any
 
     rest = schema.empty_table()
     for batch in batches:
-        rest = pa.concat_tables([rest, pa.Table.from_batches([batch]).select(schema.names).cast(schema)])
+        # Only numbers may be rounded: integers beyond 2^53, as those of identities and of nanoseconds.
+        arrays = [batch.column(field.name).cast(field.type, safe=field.type != pa.float64()) for field in schema]
+        rest = pa.concat_tables([rest, pa.Table.from_arrays(arrays, schema=schema)])
         while len(rest) >= batch_size:
             yield rest.slice(0, batch_size).to_pandas()
             rest = rest.slice(batch_size)
@@ -104,25 +98,6 @@ def _dataset(dataset: Any) -> ArrowTable:
         return dataset.to_batches(columns=list(columns), batch_size=size, batch_readahead=2, fragment_readahead=1)
 
     return ArrowTable(dataset.schema, read)
-
-
-def _folder(folder: Path) -> ArrowTable:
-    """Of all files below it, in order of their paths; folders named ``key=value`` are columns."""
-    from pyarrow.dataset import dataset, partitioning
-
-    found: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*")):
-        kind = _KINDS.get("".join(path.suffixes[-2:])) or _KINDS.get(path.suffix)
-        if kind and path.is_file() and not any(part[0] in "._" for part in path.relative_to(folder).parts):
-            found.setdefault(kind, []).append(str(path))
-    if len(found) != 1:
-        kinds = " and ".join(sorted(found)) or "none"
-        raise ValueError(f"{folder} must have files of one kind, {', '.join(_KINDS)}; it has {kinds}.")
-    ((kind, paths),) = found.items()
-    options: dict[str, Any] = {"partitioning": partitioning(flavor="hive"), "partition_base_dir": str(folder)}
-    first = dataset(paths, format=kind, **options)
-    # Whole numbers of the first file may have fractions in the next.
-    return _dataset(dataset(paths, schema=steady_schema(first.schema, first.schema.names), format=kind, **options))
 
 
 def _lazy_frame(frame: Any) -> ArrowTable:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import gen_batches, indexable
+from sklearn.utils import indexable
 
 from skcmanp.streaming.arrow import open_arrow
 from skcmanp.streaming.files import TableFiles, check_columns, find_files
@@ -50,8 +50,7 @@ def split_batches(
     """
     arrays = indexable(*((X, y) if sample_weight is None else (X, y, sample_weight)))
     arrays = [getattr(array, "iloc", array) for array in arrays]
-    n_rows = np.shape(y)[0]
-    return (tuple(array[rows] for array in arrays) for rows in gen_batches(n_rows, _checked_size(batch_size)))
+    return (tuple(array[rows] for array in arrays) for rows in _slices(np.shape(y)[0], batch_size))
 
 
 def read_batches(
@@ -68,16 +67,19 @@ def read_batches(
     one file to the next. Memory is for some batches and some megabytes of a
     file, whatever its length and its row groups. Batches are pandas DataFrames,
     so that a `ColumnTransformer` can select columns by name. A column has one
-    type in all batches, that of the first file, guessed in a CSV file's first
-    megabyte; numbers are float64.
+    type in all batches, that of the first file in which it has any value,
+    guessed in a CSV file's first megabyte; numbers are float64, to which
+    integers beyond 2^53 are rounded. Empty fields and ``NA`` are missing values
+    in a CSV file, of text as of numbers.
 
     Parameters
     ----------
     source : path, sequence of paths, table or query
         Files are ``.csv`` or ``.csv.gz`` with a header line, or ``.parquet``. A
         path may be a pattern such as ``2024/*.parquet``, whose files are read in
-        order of their names, or a folder: all files below it, and where folders
-        are named ``key=value``, as Hive has it, the keys are columns. Tables are
+        order of their names, or a folder: all files below it, in order of their
+        paths, and where folders below it are named ``key=value``, as Hive has
+        it, the keys are columns, unless the files hold these themselves. Tables are
         DataFrames of pandas or polars, of which batches are slices; polars
         LazyFrames; pyarrow Tables, Datasets and RecordBatchReaders; and
         whatever else has Arrow's stream interface, such as DuckDB relations.
@@ -101,9 +103,9 @@ def read_batches(
     FileNotFoundError
         If no file matches.
     ValueError
-        If a column is missing in any of the files, a file is of an unknown kind
-        or cannot be read, or `batch_size` is less than 1. While reading: if a
-        value is not of its column's type.
+        If a column is missing in any of the files, or there twice, a file is of
+        an unknown kind or cannot be read, or `batch_size` is less than 1. While
+        reading: if a value is not of its column's type, or text is not UTF-8.
     ImportError
         If files are to be read and pyarrow or pandas is not installed.
 
@@ -122,15 +124,14 @@ def read_batches(
     columns = list(table.columns)
     special = [*([target] if isinstance(target, str) else target), *([] if weight is None else [weight])]
     names = [name for name in columns if name not in special] if features is None else list(features)
-    size = _checked_size(batch_size)
     if not isinstance(table, TableFiles):
         check_columns("The table", columns, [*names, *special])
     if is_frame:
         rows = getattr(source, "iloc", source)
-        frames: Iterator[Any] = (rows[batch] for batch in gen_batches(len(source), size))
+        frames: Iterator[Any] = (rows[batch] for batch in _slices(len(source), batch_size))
     else:
         # A column may be both feature and weight, but is read once.
-        frames = table.frames(list(dict.fromkeys([*names, *special])), size)
+        frames = table.frames(list(dict.fromkeys([*names, *special])), _checked_size(batch_size))
     y_columns = target if isinstance(target, str) else list(target)
     weights = [] if weight is None else [weight]
     return ((frame[names], *(frame[column].to_numpy() for column in [y_columns, *weights])) for frame in frames)
@@ -142,6 +143,11 @@ def _open_files(source: Any) -> TableFiles:
     if not paths:
         raise ValueError("source is an empty list; name at least one file.")
     return TableFiles(paths)
+
+
+def _slices(n_rows: int, batch_size: int) -> Iterator[slice]:
+    size = _checked_size(batch_size)
+    return (slice(start, start + size) for start in range(0, n_rows, size))
 
 
 def _checked_size(batch_size: int) -> int:
