@@ -35,7 +35,7 @@ def with_dask_delayed(seed: Any, pairs: list[tuple[Any, Any]]) -> Any:
     shards = [dask.delayed(read_shard)(sent, X, y) for X, y in pairs]
     while len(shards) > 1:  # a tree
         shards = [dask.delayed(combine_shards)(shards[i : i + FAN_IN]) for i in range(0, len(shards), FAN_IN)]
-    return merge_shards(seed, [shards[0].compute()])
+    return merge_shards(seed, dask.compute(*shards))
 
 
 def with_dask_dataframe(seed: Any, table: Any) -> Any:
@@ -52,7 +52,8 @@ def with_spark(seed: Any, table: Any) -> Any:
             yield pd.DataFrame({"shard": [combine_shards(shards)]})
 
     shards = table.mapInPandas(read, "shard binary").rdd.map(lambda row: bytes(row.shard))
-    return merge_shards(seed, [shards.treeReduce(lambda a, b: combine_shards([a, b]))])
+    nothing, add = read_shard(seed, [], []), lambda a, b: combine_shards([a, b])
+    return merge_shards(seed, [shards.treeAggregate(nothing, add, add)])
 
 
 def with_ray(seed: Any, pairs: list[tuple[Any, Any]]) -> Any:
@@ -63,7 +64,7 @@ def with_ray(seed: Any, pairs: list[tuple[Any, Any]]) -> Any:
     shards = [read.remote(sent, X, y) for X, y in pairs]
     while len(shards) > 1:  # a tree
         shards = [combine.remote(*shards[i : i + FAN_IN]) for i in range(0, len(shards), FAN_IN)]
-    return merge_shards(seed, [ray.get(shards[0])])
+    return merge_shards(seed, ray.get(shards))
 
 
 # ---------------------------------------------------------------------- engines on this machine

@@ -8,13 +8,15 @@ any order and grouping, to what one process would have read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skcmanp.regressor import CMANPRegressor
 from skcmanp.state.context import ContextState
 from skcmanp.wrappers import innermost, unwrap
 
@@ -42,6 +44,8 @@ def read_shard(seed: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None 
 
     Raises
     ------
+    TypeError
+        If the seed is of another kind.
     ValueError
         On invalid rows, as ``partial_fit``.
 
@@ -61,7 +65,7 @@ def read_shard(seed: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None 
     >>> merge_shards(seed, shards).n_samples_seen_
     442
     """
-    reader = deepcopy(innermost(seed)).decay(0)
+    reader = deepcopy(_regressor(seed)).decay(0)
     if np.shape(X)[0] and (sample_weight is None or np.any(sample_weight)):
         reader.partial_fit(unwrap(seed, X)[1], y, sample_weight)
     return reader.context_.to_bytes()
@@ -81,16 +85,16 @@ def combine_shards(shards: Iterable[bytes]) -> bytes:
 
     Raises
     ------
+    TypeError
+        If `shards` are the bytes of one.
     ValueError
-        If there is none, or they were not read with the same seed.
+        If there is none, they were not read with the same seed, or are damaged.
     """
-    states = map(ContextState.from_bytes, shards)
+    states = _states(shards)
     total = next(states, None)
     if total is None:
         raise ValueError("shards is empty; combine at least one.")
-    for state in states:  # one at a time, as there may be many
-        total = total.merge(state)
-    return total.to_bytes()
+    return reduce(_merged, states, total).to_bytes()
 
 
 def merge_shards(seed: Any, shards: Iterable[bytes]) -> Any:
@@ -110,11 +114,40 @@ def merge_shards(seed: Any, shards: Iterable[bytes]) -> Any:
 
     Raises
     ------
+    TypeError
+        If the seed is of another kind, or `shards` are the bytes of one.
     ValueError
-        If the shards were not read with this seed.
+        If the shards were not read with this seed, or are damaged.
     """
     whole = deepcopy(seed)
-    regressor = innermost(whole).decay(0)
-    for shard in shards:
-        regressor.merge(ContextState.from_bytes(shard))
+    regressor = _regressor(whole).decay(0)
+    regressor.context_ = reduce(_merged, _states(shards), regressor.context_)
     return whole
+
+
+def _regressor(seed: Any) -> CMANPRegressor:
+    regressor = innermost(seed)
+    if not isinstance(regressor, CMANPRegressor):
+        raise TypeError(
+            "seed must be a CMANPRegressor, or a Pipeline that ends with one, fitted to a sample of the rows; it is "
+            f"or ends with {regressor!r}."
+        )
+    return regressor
+
+
+def _states(shards: Iterable[bytes]) -> Iterator[ContextState]:
+    """One at a time, as there may be many."""
+    if isinstance(shards, bytes | bytearray | memoryview):
+        raise TypeError("shards must be several, such as a list of bytes, and are the bytes of one; give [shard].")
+    return map(ContextState.from_bytes, shards)
+
+
+def _merged(total: ContextState, state: ContextState) -> ContextState:
+    try:
+        total.check_mergeable(state)
+    except ValueError as error:
+        raise ValueError(
+            "A shard was read with another seed than the rest. Fit one seed, send copies of it to all workers, as a "
+            "pickle, and merge with it."
+        ) from error
+    return total.absorb(state.summary)

@@ -88,7 +88,8 @@ def _layer(outer: Any) -> tuple[Any, Callable[[Any], Any]] | None:
     """What is inside, and what makes its rows of the outer one's; None if nothing is."""
     if isinstance(outer, Pipeline):
         *earlier, (_, last) = outer.steps
-        return last, outer[:-1].transform if earlier else _same
+        # Looked up when it is called: a pipeline that is not fitted, or cannot be, may have none.
+        return last, (lambda X: outer[:-1].transform(X)) if earlier else _same
     if isinstance(outer, BaseSearchCV):
         return getattr(outer, "best_estimator_", outer.estimator), _same
     if isinstance(outer, FrozenEstimator):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from importlib import import_module
 
 import joblib
 import numpy as np
@@ -19,6 +20,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 PACKAGES = {"Dask, delayed": "dask.distributed", "Dask, DataFrame": "dask.dataframe", "Ray": "ray"}
 PACKAGES["PySpark, mapInPandas"] = "pyspark"
+
+# Of joblib, and the modules that register them.
+BACKENDS = {"Dask, delayed": ("dask", "distributed"), "Ray": ("ray", "ray.util.joblib")}
+BACKENDS["PySpark, mapInPandas"] = ("spark", "joblibspark")
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +44,31 @@ def test_shards_on_an_engine_are_one_reading(name, table, tmp_path):
     X, y = table.drop(columns=engines.TARGET), table[engines.TARGET]
     seed = CMANPRegressor().fit(X[:200], y[:200])
     table.to_parquet(tmp_path / "table.parquet", row_group_size=1_000)
+    table[:0].to_parquet(tmp_path / "nothing.parquet")
     with started(name) as engine:
         merged = engines.ENGINES[name][1](engine, seed, str(tmp_path / "table.parquet"))
+        nothing = engines.ENGINES[name][1](engine, seed, str(tmp_path / "nothing.parquet"))
+    assert nothing.n_samples_seen_ == 0
     assert merged.n_samples_seen_ == 3_000
     assert_same_predictions(merged, deepcopy(seed).decay(0).partial_fit(X, y), X[:100])
 
 
-@pytest.mark.parametrize("name", ["Dask, delayed", "Ray"])
+def test_no_shard_at_all_is_nothing(table):
+    pytest.importorskip("dask")
+    seed = CMANPRegressor().fit(table[:200].drop(columns=engines.TARGET), table[engines.TARGET][:200])
+    assert engines.with_dask_delayed(seed, []).n_samples_seen_ == 0
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_n_jobs_on_an_engines_joblib_backend(name, table):
     X, y = table.drop(columns=engines.TARGET).to_numpy(), table[engines.TARGET].to_numpy()
     reg = CMANPRegressor(make_model(dim_x=10), chunk_size=500)
     whole = deepcopy(reg).fit(X, y)
+    backend, module = BACKENDS[name]
+    pytest.importorskip(module.split(".")[0])
     with started(name):
-        if name == "Ray":
-            from ray.util.joblib import register_ray
-
-            register_ray()
-        with joblib.parallel_config(backend="ray" if name == "Ray" else "dask"):
+        getattr(import_module(module), f"register_{backend}", lambda: None)()  # Dask's is known to joblib
+        with joblib.parallel_config(backend=backend):
             shards = reg.set_params(n_jobs=2).fit(X, y)
     assert np.isfinite(whole.predict(X[:10])).all()
     assert_same_predictions(shards, whole, X[:100])

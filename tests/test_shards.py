@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import assert_same_predictions
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcmanp import CMANPRegressor
+from skcmanp import CMANPRegressor, CMANPStreamRegressor
 from skcmanp.shards import combine_shards, merge_shards, read_shard
 
 
@@ -60,5 +61,24 @@ def test_a_pipeline_is_a_seed(table, model):
 def test_shards_of_other_seeds_are_refused(seed, table, model):
     X, y = table
     other = CMANPRegressor(model).fit(X[30:], y[30:])
-    with pytest.raises(ValueError, match=r"scaling|first rows|adapt"):
-        merge_shards(seed, [read_shard(other, X, y)])
+    shards = [read_shard(seed, X, y), read_shard(other, X, y)]
+    for call in (lambda: merge_shards(seed, shards), lambda: combine_shards(shards)):
+        with pytest.raises(ValueError, match="A shard was read with another seed than the rest"):
+            call()
+
+
+@pytest.mark.parametrize("seed", [Ridge(), CMANPStreamRegressor(), make_pipeline(StandardScaler(), Ridge()), "seed"])
+def test_seeds_of_another_kind_are_refused(seed, table):
+    X, y = table
+    for call in (lambda: read_shard(seed, X, y), lambda: merge_shards(seed, [])):
+        with pytest.raises(TypeError, match=r"seed must be a CMANPRegressor, or a Pipeline that ends with one, fitted"):
+            call()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_one_shard_is_not_several(seed, table, kind):
+    shard = kind(read_shard(seed, *table))
+    for call in (lambda: merge_shards(seed, shard), lambda: combine_shards(shard)):
+        with pytest.raises(TypeError, match=r"the bytes of one; give \[shard\]"):
+            call()
+    assert combine_shards([shard]) == bytes(shard)

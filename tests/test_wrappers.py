@@ -88,7 +88,11 @@ def test_searches_of_all_kinds_are_seen_through(table):
 def test_without_std_or_fit_it_is_said(table, model):
     X, y = table
     assert not supports_std(StackingRegressor([("ridge", Ridge())]))
-    assert not supports_std(make_pipeline(StandardScaler()))
+    for last in ("passthrough", None, StandardScaler()):
+        assert not supports_std(make_pipeline(StandardScaler(), last))
+        assert not supports_std(make_pipeline(Ridge(), last))
+        assert not supports_std(make_pipeline(last))
+    assert supports_std(make_pipeline(Ridge(), BayesianRidge()))  # which cannot be fitted
     search = GridSearchCV(CMANPRegressor(model), {"chunk_size": [50]}, cv=2)
     with pytest.raises(NotFittedError, match="GridSearchCV learns batches once it is fitted; call its fit"):
         fit_stream(search, split_batches(X, y))
