@@ -92,6 +92,11 @@ def test_tables_are_read_like_files(convert):
         (lambda files: read_batches(files, "z"), ValueError, r"part_0\.\w+ has no column 'z'; it has city, hour"),
         (lambda files: read_batches(files, "y", features=["a", "b"]), ValueError, "has no column 'a', 'b'"),
         (lambda files: read_batches(files, "y", weight="w"), ValueError, "has no column 'w'"),
+        (
+            lambda files: read_batches(pd.DataFrame([[1, 2]]), "z"),
+            ValueError,
+            "The table has no column 'z'; it has 0, 1",
+        ),
         (lambda files: read_batches(FRAME, "z"), ValueError, "The table has no column 'z'; it has city"),
         (lambda files: read_batches(files.parent / "no.csv", "y"), FileNotFoundError, r"No file matches .*no\.csv"),
         (lambda files: read_batches([files, "no/*.csv"], "y"), FileNotFoundError, r"No file matches .*no/\*\.csv"),

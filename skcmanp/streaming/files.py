@@ -39,7 +39,9 @@ def check_columns(source: object, columns: Iterable[str], needed: Iterable[str])
     """Raise a ValueError that names the columns that a table lacks, or has twice."""
     columns, needed = list(columns), list(needed)
     if missing := [name for name in needed if name not in columns]:
-        raise ValueError(f"{source} has no column {', '.join(map(repr, missing))}; it has {', '.join(columns)}.")
+        raise ValueError(
+            f"{source} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(str, columns))}."
+        )
     if twice := [name for name in needed if columns.count(name) > 1]:
         raise ValueError(
             f"{source} has {columns.count(twice[0])} columns named {twice[0]!r}; give each a name of its own."
@@ -224,7 +226,7 @@ def _folder(folder: Path) -> list[_File]:
         kinds = " and ".join(sorted(map(str, found))) or "none"
         raise ValueError(f"{folder} must have files of one kind, .parquet, .csv or .csv.gz; it has {kinds}.")
     files = [_opened(path) for path in paths]
-    # Types of keys are those that hold for all folders.
+    # Of pyarrow's datasets only the keys: their columns must be of one type, and missing ones are missing values.
     hive = ds.FileSystemFactoryOptions(partition_base_dir=folder.as_posix())
     hive.partitioning_factory = ds.HivePartitioning.discover()
     form = ds.CsvFileFormat() if _kind(paths[0]) == "csv" else ds.ParquetFileFormat()
@@ -235,14 +237,17 @@ def _folder(folder: Path) -> list[_File]:
 
 
 def _with_keys(file: _File, folder: Path, partitioning: Any) -> _File:
+    """The file with the keys of its folders as columns, unless it holds them itself."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     known = ds.get_partition_keys(partitioning.parse(file.path.relative_to(folder).as_posix()))
-    keys = [(field, known[field.name]) for field in partitioning.schema if field.name in known]
-    keys = [(field, value) for field, value in keys if field.name not in file.schema.names]
-    schema = pa.schema([*file.schema, *(field for field, _ in keys)])
-    return file._replace(schema=schema, keys={field.name: pa.scalar(value, field.type) for field, value in keys})
+    keys = [field for field in partitioning.schema if field.name in known and field.name not in file.schema.names]
+    return _File(
+        file.path,
+        pa.schema([*file.schema, *keys]),
+        {field.name: pa.scalar(known[field.name], field.type) for field in keys},
+    )
 
 
 def _record_batches(file: _File, schema: Any, batch_size: int) -> Iterator[Any]:
