@@ -24,6 +24,9 @@ from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
 from skcmanp.kernels import matern52_and_slope
 
+# Rows that inducing points move by.
+_MOVING_ROWS = 1024
+
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
 _ITERATIONS = 15
@@ -32,7 +35,7 @@ _ITERATIONS = 15
 _LEAST_GAIN = 1e-3
 
 # What the points that the noise is found with may miss, in units of its variance: the first ones are enough.
-_MAY_MISS = 0.05
+_MAY_MISS = 0.02
 
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
@@ -106,13 +109,11 @@ def fit_sparse_process(
     waves = (row_cosines(x, knots, ranks, NOISE_COSINES) * scale).reshape(len(x), -1)
     profile = np.hstack([_NOISE_SPREAD * carriers.v.T, waves])  # (n, q + d m), its coefficients are N(0, 1)
 
-    def project(points: Array) -> _Projection:
-        return _project(points, x, linear.T, local)
+    def project(points: Array, some: slice) -> _Projection:
+        return _project(points, x[some], linear[some].T, local)
 
-    at_first = project(points).of_first(_MAY_MISS / evidence.ratio**2)
     start = -math.log(evidence.ratio)
-    level, coefficients, moved = _maximise(x, y, weight, points, profile, start, at_first, project, moves)
-    projection = project(moved) if moves else at_first
+    level, coefficients, moved, projection = _maximise(rows, points, profile, start, project, moves)
     overall = 0.5 * math.log(np.average(np.exp(2 * profile @ coefficients), weights=weight))
     if _gain(projection, y, weight, profile, coefficients, level, overall) < MIN_GAIN:
         return moved, None
@@ -127,59 +128,62 @@ def fit_sparse_process(
 
 
 def _maximise(
-    x: Array,
-    y: Array,
-    weight: Array,
+    rows: Rows,
     points: Array,
     profile: Array,
     start: float,
-    fixed: _Projection,
-    project: Callable[[Array], _Projection],
+    project: Callable[[Array, slice], _Projection],
     moves: bool,
-) -> tuple[float, Array, Array]:
+) -> tuple[float, Array, Array, _Projection]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points.
 
-    The points are `fixed` at first, and to the end unless they may move.
+    And what these points do at all rows, or as many of them as tell of the noise.
     """
-    n_weights = profile.shape[1]
+    n_weights, every, first = profile.shape[1], slice(None), slice(EVIDENCE_ROWS)
 
-    def of_noise(parameters: Array, projection: _Projection, rows: slice = slice(None)) -> tuple[float, Array, _Fit]:
-        level, coefficients, waves = parameters[0], parameters[1:], profile[rows]
-        fit = _solve(projection, y[rows], np.exp(2 * (level + waves @ coefficients)) / weight[rows])
+    def of_noise(parameters: Array, projection: _Projection, some: slice) -> tuple[float, Array, _Fit]:
+        level, coefficients, waves = parameters[0], parameters[1:], profile[some]
+        _, y, weight = rows.take(some)
+        fit = _solve(projection, y, np.exp(2 * (level + waves @ coefficients)) / weight)
         by_scale = 2 * fit.by_log_noise()
         penalty = 0.5 * (coefficients @ coefficients + (level - start) ** 2)
         gradient = np.r_[by_scale.sum() - (level - start), waves.T @ by_scale - coefficients]
         return float(penalty) - fit.value, -gradient, fit
 
-    def of_all(parameters: Array) -> tuple[float, Array]:
+    def of_all(parameters: Array, some: slice) -> tuple[float, Array]:
         moved = parameters[1 + n_weights :].reshape(points.shape)
-        projection = project(moved)
-        value, gradient, fit = of_noise(parameters[: 1 + n_weights], projection)
-        return value, np.r_[gradient, -fit.by_points(projection, moved, x).ravel()]
+        projection = project(moved, some)
+        value, gradient, fit = of_noise(parameters[: 1 + n_weights], projection, some)
+        return value, np.r_[gradient, -fit.by_points(projection, moved, rows.x[some]).ravel()]
 
-    def minimum(objective: Callable[[Array], tuple[float, Array]], begin: Array, iterations: int) -> Array:
+    def minimum(objective: Callable[..., tuple[float, Array]], begin: Array, some: slice, iterations: int) -> Array:
         bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * (len(begin) - 1 - n_weights)]
         before = math.inf
 
         def stop_if_little_is_gained(intermediate_result: OptimizeResult) -> None:
             nonlocal before
             gained, before = before - intermediate_result.fun, intermediate_result.fun
-            if gained < _LEAST_GAIN * y.size:
+            if gained < _LEAST_GAIN * rows.y[some].size:
                 raise StopIteration
 
         options, callback = {"maxiter": iterations}, stop_if_little_is_gained
         how: dict[str, Any] = {"method": "L-BFGS-B", "bounds": bounds, "options": options, "callback": callback}
-        return minimize(objective, begin, jac=True, **how).x
+        return minimize(objective, begin, (some,), jac=True, **how).x
 
-    few = slice(EVIDENCE_ROWS)  # they are enough to start from
-    start_with, first = fixed.of(few), np.r_[start, np.zeros(n_weights)]
-    best = minimum(lambda noise: of_noise(noise, start_with, few)[:2], first, _NOISE_ITERATIONS)
+    def noise(begin: Array, some: slice) -> Array:
+        at_some = fixed.of(some)
+        return minimum(lambda values, some: of_noise(values, at_some, some)[:2], begin, some, _NOISE_ITERATIONS)
+
+    # The first points are those that tell most, until they move.
+    fixed = project(points, every).of_first(_MAY_MISS * math.exp(2 * start))
+    best = noise(np.r_[start, np.zeros(n_weights)], first)
     if moves:
-        best = minimum(of_all, np.r_[best, points.ravel()], _ITERATIONS)
-        points = best[1 + n_weights :].reshape(points.shape)
-    elif len(x) > EVIDENCE_ROWS:
-        best = minimum(lambda noise: of_noise(noise, fixed)[:2], best, _NOISE_ITERATIONS)
-    return float(best[0]), best[1 : 1 + n_weights], points
+        best = minimum(of_all, np.r_[best, points.ravel()], slice(_MOVING_ROWS), _ITERATIONS)
+        points, best = best[1 + n_weights :].reshape(points.shape), best[: 1 + n_weights]
+        fixed = project(points, every)
+    elif len(rows.x) > EVIDENCE_ROWS:
+        best = noise(best, every)
+    return float(best[0]), best[1:], points, fixed
 
 
 def _gain(

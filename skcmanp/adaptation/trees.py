@@ -28,9 +28,6 @@ MAX_ROWS = 10_000
 N_TREES = 100
 DEPTH = 10
 
-# Least rows of a leaf, and most leaves of a tree: a fiftieth of the rows, within these limits.
-_ROWS_OF_LEAF, _LEAVES = (5, 20), (8, 31)
-
 # Parameters of trees that only tell about how well others would do.
 _ROUGH = {"max_iter": 30, "learning_rate": 0.2}
 _ROWS_AT_ONCE = 1024
@@ -143,9 +140,8 @@ def gain(x: Array, y: Array, weight: Array) -> Array:
 
 def boosted(x: Array, y: Array, weight: Array, **changes: Any) -> HistGradientBoostingRegressor:
     """Trees for a target (n,) of rows (n, e), which may miss values; with `changes` of the library's parameters."""
-    leaf, n_leaves = (int(np.clip(len(x) // 50, *limits)) for limits in (_ROWS_OF_LEAF, _LEAVES))
-    parameters = {"max_iter": N_TREES, "max_depth": DEPTH, "min_samples_leaf": leaf, "max_leaf_nodes": n_leaves}
-    parameters.update(changes)
+    leaf = int(np.clip(len(x) // 50, 5, 20))
+    parameters = {"max_iter": N_TREES, "max_depth": DEPTH, "min_samples_leaf": leaf, **changes}
     model = HistGradientBoostingRegressor(early_stopping=False, random_state=0, **parameters)
     x = np.where(np.isnan(x).all(0), 0.0, x)  # the library cannot bin columns without any value
     return model.fit(x, y, None if (weight == weight[0]).all() else weight)
