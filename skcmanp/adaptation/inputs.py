@@ -157,8 +157,9 @@ class Inputs:
         """Find what every column tells, in units of what features miss (t,).
 
         Where a column misses values often, rows say it that were left out: by
-        how much larger the squares (n,) of their errors are, NaN of other rows. Otherwise it is
-        the variance of the function's `change` between some rows, and without it.
+        how much larger the squares (n,) of their errors are, which are NaN of
+        other rows. Otherwise it is the variance of the function's `change`
+        between some rows, and without it.
         """
         encoded, known = rows.x[:_TRIED_ROWS], ~np.isnan(squares)
         before, left_out, squares = self.seen(encoded)[0], rows.x[known], squares[known]
