@@ -35,7 +35,7 @@ _ITERATIONS = 15
 _LEAST_GAIN = 1e-3
 
 # What the points that the noise is found with may miss, in units of its variance: the first ones are enough.
-_MAY_MISS = 0.02
+_MAY_MISS = 0.05
 
 # How much of the variance that the inducing points miss counts as noise where rows are read: between the variational
 # bound (0), which sees too much noise, and the fully independent conditional (1), which sees too little.
