@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import weakref
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,12 +22,13 @@ from skcmanp.state.context import ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
 from skcmanp.state.sums import RunningSums
-from skcmanp.threads import SMALL_ROWS, one_thread
+from skcmanp.threads import in_threads, one_thread
 
 Array = NDArray[np.float64]
+Found = TypeVar("Found")
 
-# Rows that are predicted at once: what the network computes of more leaves the cache.
-QUERY_ROWS = 1024
+# Rows that are read and predicted at once: what the network computes of more leaves the cache.
+BLOCK_ROWS = 1024
 
 # Rows by which the memory's covariances are updated, until they are found anew: what each adds to the cost of a
 # prediction grows with those before. And how many rows are predicted from updated ones at most, for the same reason.
@@ -106,7 +108,6 @@ class Network:
             self._bases[adaptation] = basis
         return basis
 
-    @torch.inference_mode()
     def read(self, x: Array, y: Array, adaptation: Adaptation, weight: Array | None = None) -> Summary:
         """Statistics of scaled rows, accumulated in float64.
 
@@ -120,16 +121,20 @@ class Network:
         """
         if not len(x):
             return self.empty_summary(y.shape[1])
+        basis = self.basis(adaptation)
+
+        def read(rows: slice) -> Summary:
+            return self._read(x[rows], y[rows], basis, None if weight is None else weight[rows])
+
+        return functools.reduce(Summary.combine, self._by_block(read, len(x)))
+
+    @torch.inference_mode()
+    def _read(self, x: Array, y: Array, basis: Basis | None, weight: Array | None) -> Summary:
         rows, targets = self._tensor(x).unsqueeze(0), self._tensor(y)  # (1, n, d), (n, t)
         targets = targets.unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
         log_weight = None if weight is None else torch.tensor(np.log(weight), device=self.device)
-        basis = self.basis(adaptation)
-        with one_thread(len(x) <= SMALL_ROWS):
-            blocks, sums, features = self._model.read(rows, targets, self._projection, basis, log_weight)
-        softmax = functools.reduce(
-            RunningSoftmax.combine,
-            (RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy()) for m, s, o in blocks),
-        )
+        (m, s, o), sums, features = self._model.read(rows, targets, self._projection, basis, log_weight)
+        softmax = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
         if sums is None:
             running = RunningSums.empty((len(targets), 0, self.config.dim_y))
         else:
@@ -151,18 +156,17 @@ class Network:
         if known.covariances.n_rows + sum(some.features.shape[1] for some in since) <= UPDATED_ROWS:
             self._before[after] = _Before(known.covariances, since)
 
-    @torch.inference_mode()
     def predict(self, state: ContextState, x: Array) -> tuple[Array, Array]:
         """Predictive mean and standard deviation of scaled rows, (m, d) -> (m, t), (m, t)."""
-        memory = self._memory(state, exactly=len(x) > FEW_QUERIES)
-        means, stds = [], []
-        for start in range(0, len(x), QUERY_ROWS):
-            rows = self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0)
-            with one_thread(len(x) <= SMALL_ROWS):
-                distribution = self._model.query(rows, memory, self._count(state))
-            means.append(_numpy(distribution.mean.transpose(0, 1).flatten(1)))  # (m, t)
-            stds.append(_numpy(distribution.stddev.transpose(0, 1).flatten(1)))
-        mean, std = np.concatenate(means), np.concatenate(stds)
+        memory, count = self._memory(state, exactly=len(x) > FEW_QUERIES), self._count(state)
+
+        @torch.inference_mode()
+        def predict(rows: slice) -> tuple[Array, Array]:
+            distribution = self._model.query(self._tensor(x[rows]).unsqueeze(0), memory, count)
+            return _by_row(distribution.mean), _by_row(distribution.stddev)
+
+        blocks = self._by_block(predict, len(x))
+        mean, std = (np.concatenate(part) for part in zip(*blocks, strict=True))
         self._check_finite(mean, std)
         return mean, std
 
@@ -173,7 +177,7 @@ class Network:
             self._tensor(x).unsqueeze(0), self._memory(state, exactly=True), self._count(state)
         )
         covariance = (covariance + covariance.mT) / 2  # whose halves differ by rounding
-        mean_of_rows, covariances = _numpy(mean.transpose(0, 1).flatten(1)), _numpy(covariance.flatten(0, 1))
+        mean_of_rows, covariances = _by_row(mean), _numpy(covariance.flatten(0, 1))
         self._check_finite(mean_of_rows, covariances)
         return mean_of_rows, covariances
 
@@ -189,7 +193,6 @@ class Network:
         with torch.no_grad():
             return self._model, self._remember(state, exactly=True), self._count(state)
 
-    @torch.inference_mode()
     def function_share(self, state: ContextState, x: Array) -> Array:
         """Share of the predictive variance of scaled rows that is the function's, not the noise's, (m, d) -> (m, t).
 
@@ -206,14 +209,23 @@ class Network:
                 "alone does not tell noise from what it does not know of the function; choose another, such as "
                 "'tabular'."
             )
-        memory, shares = self._memory(state, exactly=len(x) > FEW_QUERIES), []
-        assert memory.posterior is not None
-        for start in range(0, len(x), QUERY_ROWS):
-            parts = self._model.remembered(self._tensor(x[start : start + QUERY_ROWS]).unsqueeze(0), memory)[1]
-            share = self._model.memory.function_share(parts, memory.posterior)
-            shares.append(_numpy(share.transpose(0, 1).flatten(1)))  # (m, t)
-        return np.concatenate(shares)
+        memory = self._memory(state, exactly=len(x) > FEW_QUERIES)
+        conjugate, posterior = self._model.memory, memory.posterior
+        assert posterior is not None
 
+        @torch.inference_mode()
+        def share(rows: slice) -> Array:
+            parts = self._model.remembered(self._tensor(x[rows]).unsqueeze(0), memory)[1]
+            return _by_row(conjugate.function_share(parts, posterior))
+
+        return np.concatenate(self._by_block(share, len(x)))
+
+    def _by_block(self, function: Callable[[slice], Found], n_rows: int) -> list[Found]:
+        """What a function makes of every block of rows: on a CPU, of as many at a time as torch has threads."""
+        blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, n_rows, BLOCK_ROWS)]
+        return in_threads(function, blocks, torch.get_num_threads() if self.device.type == "cpu" else 1)
+
+    @torch.inference_mode()
     def _memory(self, state: ContextState, exactly: bool) -> Memory:
         """What queries need of a state; with covariances that were found, not updated, if `exactly`."""
         memory = self._memories.get(state)
@@ -248,3 +260,8 @@ class Network:
 
 def _numpy(tensor: Tensor) -> Array:
     return tensor.to(device="cpu", dtype=torch.float64).numpy()
+
+
+def _by_row(values: Tensor) -> Array:
+    """Targets of rows side by side, (B, M, dy) -> (M, B dy)."""
+    return _numpy(values.transpose(0, 1).flatten(1))

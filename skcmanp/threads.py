@@ -1,21 +1,24 @@
-"""Small work on one thread.
+"""Work on one thread, or on several that need not wait for each other.
 
 Threads of OpenMP wait for each other after every operation. Where these take
 microseconds that costs more than it saves, and a thousand times more as soon as
-another process keeps one of the cores busy.
+another process keeps one of the cores busy. Threads that take blocks of rows
+wait once, at the end.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Rows up to which work is small.
-SMALL_ROWS = 256
+Part = TypeVar("Part")
+Found = TypeVar("Found")
 
 
 @functools.cache
@@ -24,14 +27,28 @@ def _openmp() -> ThreadpoolController:
 
 
 @contextmanager
-def one_thread(applies: bool = True) -> Iterator[None]:
-    """Let torch work on one thread, if this `applies`.
+def one_thread() -> Iterator[None]:
+    """Let torch work on one thread.
 
     OpenMP's number of threads is a setting of the calling thread alone, and is
     restored, so that neither the caller's settings nor other threads notice.
     """
-    if not applies or torch.get_num_threads() == 1:
+    if torch.get_num_threads() == 1:
         yield
         return
     with _openmp().limit(limits=1):
         yield
+
+
+def in_threads(function: Callable[[Part], Found], parts: Sequence[Part], n_threads: int) -> list[Found]:
+    """What a function of tensors makes of every part, in their order: of so many at a time, with one thread each."""
+    n_threads = min(n_threads, len(parts))
+
+    def alone(part: Part) -> Found:
+        with one_thread():
+            return function(part)
+
+    if n_threads < 2:
+        return [alone(part) for part in parts]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(alone, parts))

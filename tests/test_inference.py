@@ -10,7 +10,7 @@ from skcmanp import inference
 from skcmanp.adaptation import Adaptation
 from skcmanp.checkpoints import get_network, resolve_checkpoint
 from skcmanp.inference import Network
-from skcmanp.nn import conjugate, model
+from skcmanp.nn import conjugate
 from skcmanp.state.context import ContextState
 
 PLAIN = Adaptation.fit(np.zeros((1, 2)), np.zeros((1, 1)), standardize=False)
@@ -50,10 +50,13 @@ def test_blocks_of_rows_and_of_queries_do_not_show(network, rows, monkeypatch):
     x, y = rows
     expected = network.predict(read_state(network, x, y), x)
     monkeypatch.setattr(conjugate, "READ_ROWS", 5)
-    monkeypatch.setattr(model, "READ_ROWS", 7)
-    monkeypatch.setattr(inference, "QUERY_ROWS", 11)
-    for actual, value in zip(network.predict(read_state(network, x, y), x), expected, strict=True):
-        np.testing.assert_allclose(actual, value, rtol=1e-11)
+    monkeypatch.setattr(inference, "BLOCK_ROWS", 11)
+    before = torch.get_num_threads()
+    for n_threads in (1, 3):
+        torch.set_num_threads(n_threads)
+        for actual, value in zip(network.predict(read_state(network, x, y), x), expected, strict=True):
+            np.testing.assert_allclose(actual, value, rtol=1e-11)
+    torch.set_num_threads(before)
 
 
 def test_latents_are_computed_once_per_state_and_die_with_it(network, rows, monkeypatch):

@@ -38,7 +38,7 @@ _BELIEVED = 3.0
 _LOST = 1.5
 
 # Rows whose features are made at once: those of more leave the cache.
-READ_ROWS = 256
+READ_ROWS = 512
 
 
 class Sums(NamedTuple):

@@ -25,9 +25,6 @@ from skcmanp.nn.steps import Memory, Prediction, RowProjection, RowStatistics
 # What the memory says counts as no more than this, so that its squares are finite in float32.
 LARGEST_HINT = 1e9
 
-# Rows in one call of the attention kernel: keys and values of more leave the cache.
-READ_ROWS = 1024
-
 # Up to so many rows it costs less to update the memory's posterior by them than to find it anew.
 FEW_ROWS = 32
 
@@ -189,7 +186,7 @@ class CMANP(nn.Module):
         basis: Basis | None = None,
         log_weight: Tensor | None = None,
     ) -> RowStatistics:
-        """Statistics of a chunk of rows, for all blocks in one pass.
+        """Statistics of rows, for all blocks in one pass.
 
         Parameters
         ----------
@@ -203,11 +200,7 @@ class CMANP(nn.Module):
             Logarithm of the row weights.
         """
         known = x if basis is None else basis.columns(x)  # (B or 1, N, d)
-        softmax = []
-        for start in range(0, x.shape[1], READ_ROWS):
-            rows = slice(start, start + READ_ROWS)
-            of_rows = None if log_weight is None else log_weight[rows]
-            softmax.append(Statistics(*self.read_rows(known[:, rows], y[:, rows], of_rows, *projection)))
+        softmax = Statistics(*self.read_rows(known, y, log_weight, *projection))
         if self.memory is None:
             return RowStatistics(softmax, None, None)
         blocks = self.memory.blocks(self.memory_x(x), y, basis, log_weight)

@@ -21,9 +21,9 @@ class RowProjection(NamedTuple):
 
 
 class RowStatistics(NamedTuple):
-    """All that is kept of a chunk of rows."""
+    """All that is kept of rows."""
 
-    softmax: list[Statistics]  # of its blocks
+    softmax: Statistics
     sums: Sums | None  # of the conjugate memory
     features: Tensor | None  # of the memory, times the roots of the weights, if rows are few, (B or 1, N, F)
 
