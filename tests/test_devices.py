@@ -136,7 +136,7 @@ def test_reading_and_predicting_stay_on_their_device(elsewhere, weighted):
     log_weight = torch.empty(20, dtype=torch.float64, device="meta") if weighted else None
     with torch.inference_mode(), without_values():
         projection = elsewhere.row_projection()
-        ((m, s, o),), sums, features = elsewhere.read(x, y, projection, basis, log_weight)
+        (m, s, o), sums, features = elsewhere.read(x, y, projection, basis, log_weight)
         on_meta(m, s, o, features, *([] if sums is None else sums))
         count = rows(2)
         memory = elsewhere.latents_memory(o.float(), count, sums, basis)
