@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -56,6 +57,21 @@ def operations() -> dict[str, Callable[[], Operation]]:
         run()
         return 50, run
 
+    def forest_row_at_a_time() -> Operation:
+        from river.forest import AMFRegressor
+
+        x, y = made_rows(4000, 8)
+        forest, at = AMFRegressor(seed=0), iter(np.resize(np.arange(4000), 10**6))
+
+        def run(n: int = 50) -> None:
+            for i in (next(at) for _ in range(n)):
+                row = dict(enumerate(x[i]))
+                forest.predict_one(row)
+                forest.learn_one(row, y[i])
+
+        run(1000)
+        return 50, run
+
     def reading(dtype: str) -> Operation:
         x, y = made_rows(8192, 8)
         reg = CMANPRegressor(dtype=dtype).fit(x[:1000], y[:1000])
@@ -81,7 +97,9 @@ def operations() -> dict[str, Callable[[], Operation]]:
         return 2 * 1024, lambda: a.T @ a  # symmetric products need half of it
 
     process = GaussianProcessRegressor(RBF() + WhiteKernel(), normalize_y=True)
+    river = {"row at a time, River's AMF": forest_row_at_a_time} if importlib.util.find_spec("river") else {}
     return {
+        **river,
         "row at a time, 8 features, float32": lambda: row_at_a_time("float32", 8),
         "row at a time, 8 features, float64": lambda: row_at_a_time("float64", 8),
         "row at a time, 1 feature, float32": lambda: row_at_a_time("float32", 1),
@@ -99,6 +117,32 @@ def operations() -> dict[str, Callable[[], Operation]]:
         "fit of 100 x 5, Gaussian process": lambda: fitting(process, 100, 5, 3),
         "fit of 100 x 5, Bayesian ridge": lambda: fitting(BayesianRidge(), 100, 5, 30),
     }
+
+
+def fit_many(n_models: int) -> None:
+    """Seconds a fit of 100 x 5, and memory that a fitted model keeps."""
+    from _report import write
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+    from sklearn.linear_model import BayesianRidge
+
+    from skcmanp import CMANPRegressor
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    process = GaussianProcessRegressor(RBF() + WhiteKernel(), normalize_y=True)
+    rows = []
+    for estimator in (BayesianRidge(), process, CMANPRegressor()):
+        x, y = made_rows(100 + n_models, 5)
+        copy.deepcopy(estimator).fit(x[:100], y[:100]).predict(x[:100])
+        before, start = resident(), time.process_time()
+        kept = [copy.deepcopy(estimator).fit(x[i : i + 100], y[i : i + 100]) for i in range(n_models)]
+        seconds = (time.process_time() - start) / n_models
+        name = type(estimator).__name__
+        size = (resident() - before) / n_models / 1e3
+        rows.append({"model": name, "models": len(kept), "seconds_per_fit": seconds, "kB_per_model": size})
+    write("many_models", rows)
 
 
 def work(clock: Callable[[], float]) -> None:
@@ -153,10 +197,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="operations whose names contain this")
+    parser.add_argument("--many", type=int, help="fit so many small models instead")
     parser.add_argument("--worker", choices=["process_time", "perf_counter"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(getattr(time, arguments.worker))
+        return
+    if arguments.many:
+        fit_many(arguments.many)
         return
     from _report import write
 
@@ -182,10 +230,11 @@ def main() -> None:
                 "x": found["here"] / found["against"],
                 "slower_if_busy": found["here"] / found["busy"],
                 "clock": clock,
+                "threads": arguments.threads,
             }
         )
         print(rows[-1], flush=True)
-    write("speed", rows, keys=("what", "clock"))
+    write("speed", rows, keys=("what", "clock", "threads"))
 
 
 if __name__ == "__main__":
