@@ -46,9 +46,8 @@ def test_river_evaluates_it(rows):
     from river import evaluate, metrics, stream
 
     X, y = rows
-    score = evaluate.progressive_val_score(
-        stream.iter_pandas(X, y), to_river(SGDRegressor(random_state=0)), metrics.RMSE()
-    )
+    iterate = getattr(stream, "iter_frame", None) or stream.iter_pandas  # as earlier versions call it
+    score = evaluate.progressive_val_score(iterate(X, y), to_river(SGDRegressor(random_state=0)), metrics.RMSE())
     assert 0 < score.get() < y.mean()
 
 
