@@ -24,9 +24,6 @@ from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
 from skcmanp.kernels import matern52_and_slope
 
-# Rows that inducing points move by.
-_MOVING_ROWS = 1024
-
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
 _ITERATIONS = 15
@@ -178,7 +175,7 @@ def _maximise(
     fixed = project(points, every).of_first(_MAY_MISS * math.exp(2 * start))
     best = noise(np.r_[start, np.zeros(n_weights)], first)
     if moves:
-        best = minimum(of_all, np.r_[best, points.ravel()], slice(_MOVING_ROWS), _ITERATIONS)
+        best = minimum(of_all, np.r_[best, points.ravel()], every, _ITERATIONS)
         points, best = best[1 + n_weights :].reshape(points.shape), best[: 1 + n_weights]
         fixed = project(points, every)
     elif len(rows.x) > EVIDENCE_ROWS:
