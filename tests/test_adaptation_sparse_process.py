@@ -104,8 +104,8 @@ def test_the_gradient_of_all_that_is_found_is_the_objectives(n_points, monkeypat
     """Of the level of the noise and its profile, and then also of where points are, unless these stay."""
     rows, kept = make(40), []
 
-    def keep(objective, start, args, **kwargs):
-        kept.append((lambda p: objective(p, *args), start))
+    def keep(objective, start, **kwargs):
+        kept.append((objective, start))
         return OptimizeResult(x=start)
 
     monkeypatch.setattr(sparse_process, "minimize", keep)

@@ -106,8 +106,8 @@ def fit_sparse_process(
     waves = (row_cosines(x, knots, ranks, NOISE_COSINES) * scale).reshape(len(x), -1)
     profile = np.hstack([_NOISE_SPREAD * carriers.v.T, waves])  # (n, q + d m), its coefficients are N(0, 1)
 
-    def project(points: Array, some: slice) -> _Projection:
-        return _project(points, x[some], linear[some].T, local)
+    def project(points: Array) -> _Projection:
+        return _project(points, x, linear.T, local)
 
     start = -math.log(evidence.ratio)
     level, coefficients, moved, projection = _maximise(rows, points, profile, start, project, moves)
@@ -129,7 +129,7 @@ def _maximise(
     points: Array,
     profile: Array,
     start: float,
-    project: Callable[[Array, slice], _Projection],
+    project: Callable[[Array], _Projection],
     moves: bool,
 ) -> tuple[float, Array, Array, _Projection]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points.
@@ -147,13 +147,13 @@ def _maximise(
         gradient = np.r_[by_scale.sum() - (level - start), waves.T @ by_scale - coefficients]
         return float(penalty) - fit.value, -gradient, fit
 
-    def of_all(parameters: Array, some: slice) -> tuple[float, Array]:
+    def of_all(parameters: Array) -> tuple[float, Array]:
         moved = parameters[1 + n_weights :].reshape(points.shape)
-        projection = project(moved, some)
-        value, gradient, fit = of_noise(parameters[: 1 + n_weights], projection, some)
-        return value, np.r_[gradient, -fit.by_points(projection, moved, rows.x[some]).ravel()]
+        projection = project(moved)
+        value, gradient, fit = of_noise(parameters[: 1 + n_weights], projection, every)
+        return value, np.r_[gradient, -fit.by_points(projection, moved, rows.x).ravel()]
 
-    def minimum(objective: Callable[..., tuple[float, Array]], begin: Array, some: slice, iterations: int) -> Array:
+    def minimum(objective: Callable[[Array], tuple[float, Array]], begin: Array, some: slice, iterations: int) -> Array:
         bounds = [(start - 3, start + 3), *[(-5.0, 5.0)] * n_weights, *[(None, None)] * (len(begin) - 1 - n_weights)]
         before = math.inf
 
@@ -165,19 +165,19 @@ def _maximise(
 
         options, callback = {"maxiter": iterations}, stop_if_little_is_gained
         how: dict[str, Any] = {"method": "L-BFGS-B", "bounds": bounds, "options": options, "callback": callback}
-        return minimize(objective, begin, (some,), jac=True, **how).x
+        return minimize(objective, begin, jac=True, **how).x
 
     def noise(begin: Array, some: slice) -> Array:
         at_some = fixed.of(some)
-        return minimum(lambda values, some: of_noise(values, at_some, some)[:2], begin, some, _NOISE_ITERATIONS)
+        return minimum(lambda values: of_noise(values, at_some, some)[:2], begin, some, _NOISE_ITERATIONS)
 
     # The first points are those that tell most, until they move.
-    fixed = project(points, every).of_first(_MAY_MISS * math.exp(2 * start))
+    fixed = project(points).of_first(_MAY_MISS * math.exp(2 * start))
     best = noise(np.r_[start, np.zeros(n_weights)], first)
     if moves:
         best = minimum(of_all, np.r_[best, points.ravel()], every, _ITERATIONS)
         points, best = best[1 + n_weights :].reshape(points.shape), best[: 1 + n_weights]
-        fixed = project(points, every)
+        fixed = project(points)
     elif len(rows.x) > EVIDENCE_ROWS:
         best = noise(best, every)
     return float(best[0]), best[1:], points, fixed
