@@ -72,6 +72,7 @@ def speed() -> None:
     ax.axvline(1, color=GREY, lw=1)
     ax.set(yticks=range(len(lines)), yticklabels=lines, xscale="log", xlabel="Times as fast as the earlier commit")
     ax.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    ax.minorticks_off()
     ax.invert_yaxis()
     ax.grid(axis="y", color="0.9")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
