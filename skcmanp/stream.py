@@ -267,8 +267,8 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         std : ndarray of shape (n_samples,)
             Only if `return_std`.
         """
-        said = self._predict(X)
-        return (said.mean, said.std) if return_std else said.mean
+        said = self._predict(X)  # which is kept: rows that are learned next need not be predicted again
+        return (said.mean.copy(), said.std.copy()) if return_std else said.mean.copy()
 
     def predict_interval(self, X: ArrayLike, confidence: float = 0.9) -> tuple[Array, Array]:
         """Central intervals whose share of covered rows holds its level, whatever comes.

@@ -44,6 +44,17 @@ def test_predictions(fitted, stream):
         fitted.predict_interval(X, 1)
 
 
+def test_what_a_caller_does_to_predictions_does_not_show(fitted, stream):
+    X, y = (array[400:] for array in stream)
+    changed, twin = (pickle.loads(pickle.dumps(fitted)) for _ in range(2))
+    mean, std = changed.predict(X, return_std=True)
+    expected = mean.copy()
+    mean += 1000
+    std *= 0
+    np.testing.assert_array_equal(changed.predict(X), expected)
+    np.testing.assert_array_equal(changed.partial_fit(X, y).predict(X), twin.partial_fit(X, y).predict(X))
+
+
 def test_a_row_is_predicted_whatever_the_others(fitted, stream):
     X = stream[0][400:420]
     together = fitted.predict(X, return_std=True)
