@@ -62,20 +62,12 @@ def curves(rows: list[dict[str, str]], x: str, y: str, model: str) -> Axes:
 
 def speed() -> None:
     rows = [row for row in read("speed") if row["x"] not in ("", "nan")]
-    lines = list(dict.fromkeys(row["what"] for row in rows))
-    ax = plt.subplots(figsize=(8, 0.9 + 0.3 * len(lines)))[1]
-    for threads, shade in (("1", OURS), ("2", COLOURS[0])):
-        own = [row for row in rows if row["threads"] == threads]
-        ticks = [lines.index(row["what"]) for row in own]
-        label = f"{threads} thread{'s' * (threads != '1')}"
-        ax.plot([float(row["x"]) for row in own], ticks, "o", ms=7, color=shade, alpha=0.85, label=label)
+    rows = [{**row, "threads": f"{row['threads']} thread{'s' * (row['threads'] != '1')}"} for row in rows]
+    ax = dots(rows, lambda row: row["what"], "threads", "x", label="Times as fast as the earlier commit")
     ax.axvline(1, color=GREY, lw=1)
-    ax.set(yticks=range(len(lines)), yticklabels=lines, xscale="log", xlabel="Times as fast as the earlier commit")
+    ax.set_xscale("log")
     ax.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
     ax.minorticks_off()
-    ax.invert_yaxis()
-    ax.grid(axis="y", color="0.9")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
 
 
 def accuracy() -> None:
