@@ -14,7 +14,7 @@ from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.linear import DiscountedRegressions
 from skcmanp.mixture.reading import StreamReading
 from skcmanp.mixture.ring import Ring
-from skcmanp.mixture.trees import FEWEST, MOST_NEW, RecentTrees
+from skcmanp.mixture.trees import MOST_NEW, RecentTrees
 from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
@@ -28,6 +28,7 @@ _TIME = 0.03
 ADAPTED, _ADAPTED_HALF_LIFE = 2000, 4000.0
 # Rows whose forecasts tell how those of a network that is adapted anew differ from the old one's.
 _SAID = 500
+_RESTART = 0.05  # weight of rows around a break
 _AFTER_BREAK = 500  # rows that a new world has to show before anything is adapted to it
 
 _BASE = ("all rows", "adapted anew", "trees", "trees on residuals")
@@ -99,20 +100,22 @@ class Experts:
     ahead: float = 0.0
 
     @classmethod
-    def begin(cls, learner: Learner, rows: Rows) -> Experts:
-        """Of the first rows of a stream."""
+    def begin(cls, learner: Learner, rows: Rows, start: int = 0) -> Experts:
+        """Of the first rows of a stream, or of a world that begins after so many."""
         columns, n_base = StreamColumns.fit(rows.X, learner.kinds), len(_BASE)
         reading = StreamReading.begin(learner, rows)
         ring = Ring.empty(RING, rows.X.shape[1]).learned(rows.X, rows.y)
         errors, n = rows.y[:, 0] - rows.y.mean(), len(rows.y)
-        trees = tuple(RecentTrees(on_residuals).learned(columns, rows, n, errors) for on_residuals in (False, True))
-        known = np.column_stack([columns.of_regressions(rows.X), np.arange(n)])
+        trees = tuple(
+            RecentTrees(on_residuals).learned(columns, rows, start + n, errors) for on_residuals in (False, True)
+        )
+        known = np.column_stack([columns.of_regressions(rows.X), np.arange(start, start + n)])
         p = known.shape[1]
         linear = DiscountedRegressions.empty(p, HALF_LIVES, _TIME, p - 1).learned(known, rows.y[:, 0])
         stack = DiscountedRegressions.empty(p + n_base, HALF_LIVES, _TIME, p - 1)
         blend = DiscountedRegressions.empty(n_base, HALF_LIVES)
         said = Ring.empty(_SAID, n_base)
-        return cls(columns, reading, None, ring, trees, said, (linear, stack, blend), n)
+        return cls(columns, reading, None, ring, trees, said, (linear, stack, blend), start + n, start)
 
     def forecast(self, learner: Learner, X: Array) -> Forecasts:
         """What every expert says of rows, (m, d)."""
@@ -130,20 +133,16 @@ class Experts:
             regressed.append(regressions.predict(rows) if regressions.n_effective.any() else linear)
         return Forecasts(*(np.concatenate(pieces) for pieces in zip((means, stds), *regressed, strict=True)))
 
-    def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, breaks: bool = False) -> Experts:
-        """With further rows, and what was forecast of them.
-
-        `breaks` says that the world has just changed: what forgets fast then
-        begins anew.
-        """
+    def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, observed: Array) -> Experts:
+        """With further rows, what was forecast of them, and targets as they came, (n, 1): a row's may be faulty."""
         X, y, base = rows.X, rows.y[:, 0], forecasts.base
-        n_seen, start = self.n_seen + len(y), self.n_seen if breaks else self.start
-        ring, said = self.ring.learned(X, rows.y), self.said.learned(base, rows.y)
+        n_seen = self.n_seen + len(y)
+        ring, said = self.ring.learned(X, rows.y), self.said.learned(base, observed)
         errors = y - forecasts.mean[2:4]
         reading = self.reading.learned(learner, rows)
         known = np.column_stack([self.columns.of_regressions(X), np.arange(self.n_seen, n_seen)])
         regressions = tuple(
-            regressions.learned(columns, y, restart=breaks)
+            regressions.learned(columns, y)
             for regressions, columns in zip(self.regressions, _columns(known, base), strict=True)
         )
         adapted = self.adapted
@@ -156,22 +155,56 @@ class Experts:
             regressions = linear, stack.replaced(known.shape[1] - 1, 1, old, new), blend.replaced(0, 1, old, new)
         elif adapted is not None:
             adapted = adapted.learned(learner, rows)
-        known_to_trees = RECENT, min(max(n_seen - start, FEWEST), RECENT)
+        known_to_trees = ring.last(RECENT), ring.last(min(n_seen - self.start, RECENT))
         return replace(
             self,
             reading=reading,
             adapted=adapted,
             ring=ring,
             trees=tuple(
-                trees.learned(self.columns, ring.last(n), n_seen, error, restart=breaks)
-                for trees, n, error in zip(self.trees, known_to_trees, errors, strict=True)
+                trees.learned(self.columns, recent, n_seen, error)
+                for trees, recent, error in zip(self.trees, known_to_trees, errors, strict=True)
             ),
             said=said,
             regressions=regressions,
             n_seen=n_seen,
-            start=start,
             ahead=(len(y) - 1) / 2,
         )
+
+    def restarted(self, n_rows: int) -> tuple[Experts, Array, Array]:
+        """As the last rows, so many, are of another world than those before: what forgets fast knows these alone.
+
+        Also returns means of experts of the second half of these rows, (K, n), of
+        which those that begin anew know only the first half, and targets (n,). The
+        first half counts little: some of it may be of the old world.
+        """
+        n = min(n_rows, len(self.said))
+        n_second = n // 2
+        X, (base, y) = self.ring.last(n).X, self.said.last(n)[:2]
+        ring = self.ring.with_last_targets(y)
+        known = np.column_stack([self.columns.of_regressions(X), np.arange(self.n_seen - n, self.n_seen)])
+        first, second = slice(n - n_second), slice(n - n_second, n)
+        known_to_trees = ring.last(RECENT, n_second), ring.last(n - n_second, n_second)
+        trees = [
+            old.restarted(self.columns, recent, self.n_seen - n_second)
+            for old, recent in zip(self.trees, known_to_trees, strict=True)
+        ]
+        codes = self.columns.of_trees(X[second])
+        base[second, 2:] = np.column_stack([new.predict(codes, known[second])[0] for new in trees])
+        weight = np.full(n, _RESTART)
+        weight[second] = 1.0
+        means, regressions = [base[second].T], []
+        for old, columns in zip(self.regressions, _columns(known, base), strict=True):
+            halfway = old.restarted(columns[first], y[first, 0], weight[first])
+            means.append(halfway.predict(columns[second])[0])
+            regressions.append(old.restarted(columns, y[:, 0], weight))
+        known_to_trees, errors = (ring.last(RECENT), ring.last(n)), y[second, 0] - base[second, 2:].T
+        trees = [
+            new.learned(self.columns, recent, self.n_seen, error)
+            for new, recent, error in zip(trees, known_to_trees, errors, strict=True)
+        ]
+        changed = {"ring": ring, "trees": tuple(trees), "regressions": tuple(regressions)}
+        return replace(self, start=self.n_seen - n_rows, **changed), np.concatenate(means), y[second, 0]
 
     def remade(self) -> Experts:
         """With all that is made of the rest, which bytes do not hold."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _ITERATIONS = 8
-_RESTART = 0.05
 # Prior precision of standardised coefficients relative to the noise's: what evidence may choose.
 _LEAST_RIDGE, _LARGEST_RIDGE = 1e-4, 1e6
 # A column varies if its standard deviation is more than this share of its size.
@@ -76,23 +75,25 @@ class DiscountedRegressions:
         h, q = len(half_lives), n_columns + 2
         return cls(np.array(half_lives), np.zeros((h, q)), np.zeros((h, q, q)), last, n_encoded)
 
-    def learned(self, Z: Array, y: Array, restart: bool = False) -> DiscountedRegressions:
-        """With further rows, (n, p) and (n,).
-
-        With `restart` the regression that forgets fastest forgets all others at
-        once. These count little there: some of them may be of the old world.
-        """
+    def learned(self, Z: Array, y: Array) -> DiscountedRegressions:
+        """With further rows, (n, p) and (n,)."""
         n = len(y)
         rows = np.column_stack([np.ones(n), Z, y])
-        origin, keep, share = self.origin.copy(), np.exp2(-n / self.half_lives), np.ones(len(self.half_lives))
-        if restart:
-            keep[0], share[0] = 0.0, _RESTART
-        anew = restart * (np.arange(len(keep)) == 0) | (self.n_effective == 0)
-        origin[anew, 1:] = rows[:, 1:].mean(axis=0)
+        origin, keep = self.origin.copy(), np.exp2(-n / self.half_lives)
+        origin[self.n_effective == 0, 1:] = rows[:, 1:].mean(axis=0)
         shifted = rows - origin[:, None]  # (H, n, p + 2)
-        weight = share[:, None] * np.exp2(-np.arange(n - 1, -1, -1) / self.half_lives[:, None])
+        weight = np.array([discounts(n, half_life) for half_life in self.half_lives])
         new = (shifted * weight[:, :, None]).transpose(0, 2, 1) @ shifted
         return replace(self, origin=origin, sums=self.sums * keep[:, None, None] + new)
+
+    def restarted(self, Z: Array, y: Array, weight: Array) -> DiscountedRegressions:
+        """With a regression that forgets fastest, and knows these rows alone, (n, p) and (n,), which weigh (n,)."""
+        rows = np.column_stack([np.ones(len(y)), Z, y])
+        origin, sums = self.origin.copy(), self.sums.copy()
+        origin[0, 1:] = rows[:, 1:].mean(axis=0)
+        shifted = rows - origin[0]  # (n, p + 2)
+        sums[0] = (shifted.T * (weight * discounts(len(y), self.half_lives[0]))) @ shifted
+        return replace(self, origin=origin, sums=sums)
 
     def replaced(self, start: int, column: int, old: Array, new: Array) -> DiscountedRegressions:
         """As if a column had been another one all along, so that forecasts go on as they were.

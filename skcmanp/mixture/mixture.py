@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from skcmanp.frames import Kind
 from skcmanp.learner import Learner
+from skcmanp.mixture.breaks import BLOCK, BreakSignal
 from skcmanp.mixture.conformal import ConformalWidths
 from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
@@ -28,21 +29,17 @@ Array = NDArray[np.float64]
 
 _FORMAT = "skcmanp.stream.1"
 
-# First rows that are learned at once: their forecasts are scored, and then all experts learn them.
-BLOCK = 100
 _N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
 
 # Corrections differ little from row to row, and outliers would decide between them.
 _TEMPER = 0.1
-_ALARM = 280.0
-_CAP = 9.0  # squared standardised errors beyond count no more
-_SLACK = 2.0
 _ERRORS = 500.0  # half-life of the errors that experts are measured by
 # Densities of experts count as those of this share of the rows that are independent: experts err alike, and one that
 # was lucky for some days would soon be trusted alone.
 _TRUST, _CORRELATION = 0.5, 2000.0
 # Targets that are farther off are learned as if they were not: a faulty reading, unless a break is declared.
 _FARTHEST = 10.0  # standard deviations
+_USUAL = 5.0  # pseudo-rows with errors as usual
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
 
 
@@ -85,9 +82,8 @@ class StreamState:
     conformal : ConformalWidths
     kinds : tuple of Kind
         Of the table's columns, as far as known.
-    alarm : float, default=0.0
-        Cumulated excess of squared standardised errors (Page, "Continuous inspection
-        schemes", Biometrika 41, 1954); a break is declared above a threshold.
+    signal : BreakSignal
+        Of the mixture's errors.
     """
 
     experts: Experts
@@ -98,12 +94,12 @@ class StreamState:
     scale_weights: Weights
     conformal: ConformalWidths
     kinds: tuple[Kind, ...]
-    alarm: float = 0.0
+    signal: BreakSignal
 
     @classmethod
-    def begin(cls, learner: Learner, rows: Rows) -> StreamState:
-        """Of the first rows of a stream."""
-        experts = Experts.begin(learner, rows.head(BLOCK))
+    def begin(cls, learner: Learner, rows: Rows, start: int = 0) -> StreamState:
+        """Of the first rows of a stream, or of a world that begins after so many."""
+        experts = Experts.begin(learner, rows.head(BLOCK), start)
         p = experts.columns.of_regressions(rows.X[:1]).shape[1]
         scales = ((0, 100.0), (0, 2000.0), (_N_SPREADS, 2000.0), (_N_SPREADS + p, 2000.0))
         state = cls(
@@ -115,6 +111,7 @@ class StreamState:
             Weights.empty(len(scales)),
             ConformalWidths.normal(),
             learner.kinds,
+            BreakSignal.none(),
         )
         for begin in range(BLOCK, len(rows.y), BLOCK):
             state = state.learned(learner, rows.after(begin).head(BLOCK))
@@ -128,7 +125,7 @@ class StreamState:
         forecasts = self.experts.forecast(learner, X)
         weights = self.expert_weights
         mean = weights @ forecasts.mean
-        raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2))
+        raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2) + self._not_yet_seen)
         said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
         features = (said[:, :0], said[:, :0], said, np.column_stack([said, self.experts.columns.of_regressions(X)]))
         pairs = zip(self.scales, features, strict=True)
@@ -142,20 +139,21 @@ class StreamState:
 
     def learned(self, learner: Learner, rows: Rows) -> StreamState:
         """With a chunk of rows, scored as it is predicted, all at once, before it is learned."""
+        ring = self.experts.ring
+        if ring.is_constant and not ring.learned(rows.X, rows.y).is_constant:  # nothing was known of how targets vary
+            return self._begun_anew(learner, rows)
         said, y = self.predict(learner, rows.X), rows.y[:, 0]
         errors = y - said.mean
-        excess = np.minimum((errors / said.std) ** 2, _CAP) - 1 - _SLACK
-        excess *= min(1.0, BLOCK / len(y))  # far ahead, rows err together
-        alarm = _cumulated(self.alarm, excess) if self.is_known else 0.0
-        if alarm > _ALARM:
-            return self._after_break(learner, rows, said.forecasts)
+        signal = self.signal.learned(errors, said.std, _rounding(y), self.is_known)
+        if signal.value >= 1:
+            return self._after_break(learner, rows, said.forecasts, signal.n_rows)
         corrections = zip(self.scales, said.features, strict=True)
         farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         correlation = self.correlation.learned(errors / said.std)
         trust = _TRUST * correlation.independent_share
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust)
-        experts, scales = self.experts.learned(learner, learned, said.forecasts), self.scales
+        experts, scales = self.experts.learned(learner, learned, said.forecasts, rows.y), self.scales
         if self.is_known:  # experts that learn fast would soon be corrected twice
             scales = tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
             if not experts.are_adapted_as(self.experts):  # then what corrections look at changes
@@ -170,22 +168,23 @@ class StreamState:
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
             learner.kinds,
-            alarm,
+            signal,
         )
 
-    def _after_break(self, learner: Learner, rows: Rows, forecasts: Forecasts) -> StreamState:
-        """With the block of rows that brings a break: past scores are of another world, and so are these rows' errors.
+    def _begun_anew(self, learner: Learner, rows: Rows) -> StreamState:
+        """With these rows and, if they are few, some before them, as the first ones."""
+        before = self.experts.ring.last(max(BLOCK - len(rows.y), 0))
+        known = Rows(*(np.concatenate(pair) for pair in zip(before[:2], rows[:2], strict=True)))
+        return self.begin(learner, known, self.experts.n_seen - len(before.y))
 
-        What experts that know the first half say of the second tells which to trust.
+    def _after_break(self, learner: Learner, rows: Rows, forecasts: Forecasts, n_rows: int) -> StreamState:
+        """With the rows that complete a break, `n_rows` after it began: past scores are of another world.
+
+        What experts that know the first half of these rows say of the second tells which to trust.
         """
-        n = (len(rows.y) + 1) // 2
-        first, second = rows.head(n), rows.after(n)
-        experts = self.experts.learned(learner, first, Forecasts(*(said[:, :n] for said in forecasts)), breaks=True)
+        experts, means, y = self.experts.learned(learner, rows, forecasts, rows.y).restarted(n_rows)
         weights, typical = Weights.empty(len(NAMES)), TypicalErrors.empty(len(NAMES), _ERRORS)
-        if len(second.y):
-            forecasts = experts.forecast(learner, second.X)
-            experts = experts.learned(learner, second, forecasts)
-            weights, typical = _measured(weights, typical, forecasts.mean, second.y[:, 0], _TRUST)
+        weights, typical = _measured(weights, typical, means, y, _TRUST)
         return replace(
             self,
             experts=experts,
@@ -193,13 +192,18 @@ class StreamState:
             errors=typical,
             scales=tuple(LogScale.empty(len(scale.mean), scale.half_life) for scale in self.scales),
             kinds=learner.kinds,
-            alarm=0.0,
+            signal=self.signal.reset(),
         )
 
     @property
     def is_known(self) -> bool:
         """Whether this world has shown enough rows."""
         return self.experts.n_seen - self.experts.start >= _QUIET
+
+    @property
+    def _not_yet_seen(self) -> float:
+        """Variance by which a world may be noisier than its first rows: as if some had shown what is usual."""
+        return _USUAL * self.signal.usual**2 / (self.experts.n_seen - self.experts.start + _USUAL)
 
     @property
     def expert_weights(self) -> Array:
@@ -243,7 +247,7 @@ class StreamState:
     @property
     def change(self) -> float:
         """From 0, all is as expected, to 1, where a break is declared."""
-        return self.alarm / _ALARM
+        return self.signal.value
 
     @property
     def nbytes(self) -> int:
@@ -262,15 +266,14 @@ def _measured(
     weights: Weights, typical: TypicalErrors, means: Array, y: Array, trust: float
 ) -> tuple[Weights, TypicalErrors]:
     """With what experts said of further rows, (J, n), and what came, (n,): measured by the best one's errors."""
-    floor = max(1e-9 * float(np.abs(y).max()), 1e-150)
+    floor = _rounding(y)
     typical = typical.learned(y - means, floor)
     return weights.learned(trust * norm.logpdf(y, means, max(typical.least, floor))), typical
 
 
-def _cumulated(alarm: float, excess: Array) -> float:
-    """The cumulated sum, which does not fall below zero, after further rows."""
-    path = alarm + np.cumsum(excess)
-    return float(path[-1] - min(path.min(), 0.0))
+def _rounding(y: Array) -> float:
+    """Errors of targets such as these that are smaller are of rounding."""
+    return max(1e-9 * float(np.abs(y).max()), 1e-150)
 
 
 def _sizes(piece: Any) -> Any:

@@ -74,23 +74,23 @@ class RecentTrees:
         variance = (self.squared_error + 5 * self.variance) / (self.weight + 5)
         return mean, np.full(len(codes), np.sqrt(variance))
 
-    def learned(
-        self, columns: StreamColumns, recent: Rows, n_seen: int, errors: Array, restart: bool = False
-    ) -> RecentTrees:
-        """With the last of `n_seen` rows, so many of them new as there are errors of forecasts, (n,).
-
-        With `restart` these and all earlier errors say nothing of those to come.
-        """
+    def learned(self, columns: StreamColumns, recent: Rows, n_seen: int, errors: Array) -> RecentTrees:
+        """With the last of `n_seen` rows, so many of them new as there are errors of forecasts, (n,)."""
         n_new, n_rows = self.n_new + len(errors), len(recent.y)
         keep, share = np.exp2(-len(errors) / _HALF_LIFE), discounts(len(errors), _HALF_LIFE)
-        if restart:
-            keep, share = np.float64(0.0), 0 * share
         squared_error, weight = keep * self.squared_error + share @ errors**2, keep * self.weight + share.sum()
         scored = replace(self, n_new=n_new, squared_error=squared_error, weight=weight)
         if n_new < min(_RENEWAL * n_rows, MOST_NEW):
             return scored
+        return scored._renewed(columns, recent, n_seen)
+
+    def restarted(self, columns: StreamColumns, recent: Rows, n_seen: int) -> RecentTrees:
+        """Of the last of `n_seen` rows, where all earlier errors say nothing of those to come."""
+        return replace(self, squared_error=0.0, weight=0.0)._renewed(columns, recent, n_seen)
+
+    def _renewed(self, columns: StreamColumns, recent: Rows, n_seen: int) -> RecentTrees:
         level, variance = float(recent.y.mean()), max(float(recent.y.var()), 1e-300)
-        renewed = replace(scored, n_fitted=n_rows, n_new=0, level=level, variance=variance)
+        renewed = replace(self, n_fitted=len(recent.y), n_new=0, level=level, variance=variance)
         return renewed._fitted(columns, recent, n_seen)
 
     def remade(self, columns: StreamColumns, recent: Rows, n_seen: int) -> RecentTrees:
