@@ -19,9 +19,10 @@ from skcmanp.adaptation import Adaptation
 from skcmanp.files import replacing
 from skcmanp.frames import Kind
 from skcmanp.inference import Network
+from skcmanp.layout import metadata_of
 from skcmanp.nn.config import CMANPConfig
 from skcmanp.nn.model import CMANP
-from skcmanp.seal import check_seal, metadata_of, seal, unsealed
+from skcmanp.seal import check_seal, seal, unsealed
 
 WEIGHTS = Path(__file__).parent / "weights"
 _FORMAT, _FORMAT_WITH_CRC = "skcmanp.checkpoint.3", "skcmanp.checkpoint.2"

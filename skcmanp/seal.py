@@ -20,29 +20,15 @@ from hashlib import blake2b
 
 import numpy as np
 
+from skcmanp.layout import metadata_of, start_of_body
+
 _PLACE = b"0" * 16
 _PLACE_OF_CRC = b"0" * 8
 
 # Words of 8 bytes in a row of the table.
-_COLUMNS = 1024
+_COLUMNS, _WORD = 1024, np.dtype("<u8")
 
-
-def metadata_of(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    try:
-        header = json.loads(data[8 : _start_of_body(data)])
-        metadata = header.get("__metadata__", {})
-    except (AttributeError, RecursionError, ValueError) as error:
-        raise ValueError(f"they are not a safetensors file: {error}") from error
-    if not isinstance(metadata, dict):
-        raise ValueError("they are not a safetensors file: its metadata are no table")
-    return metadata
+_DECODER = json.JSONDecoder()
 
 
 def unsealed(text: str) -> str:
@@ -64,29 +50,41 @@ def check_seal(data: bytes, key: str, before: str | None = None, before_has_crc:
     ValueError
         If the bytes are not what they were when they were sealed.
     """
+    return split_header(data, key, before, before_has_crc)[0]
+
+
+def split_header(data: bytes, key: str, before: str | None = None, before_has_crc: bool = False) -> tuple[str, str]:
+    """The same, and the header without it: files whose arrays are alike but for their values have the same.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not what they were when they were sealed.
+    """
     for known, checksum_of in ((key, _checksum), (before, _crc if before_has_crc else _checksum)):
-        if known is not None and (found := data.find(_mark(known), 8, _start_of_body(data))) >= 0:
+        if known is not None and (found := data.find(_mark(known), 8, start_of_body(data))) >= 0:
             return _checked(data, found + len(_mark(known)), checksum_of)
     raise ValueError(f"this version reads {key}, and these are {', '.join(metadata_of(data)) or 'no such file'}")
 
 
-def _checked(data: bytes, start: int, checksum_of: Callable[[bytes, int], bytes]) -> str:
-    """The text with a checksum from `start` on, without it."""
+def _checked(data: bytes, start: int, checksum_of: Callable[[bytes, int], bytes]) -> tuple[str, str]:
+    """The text with a checksum from `start` on, without it, and the header with none in its place."""
     checksum = checksum_of(data, start)
     if data[start : start + len(checksum)] != checksum:
         raise ValueError("their checksum is another than when they were written")
-    quoted = data[start - 1 : _start_of_body(data)].decode()
-    return json.JSONDecoder().raw_decode(quoted)[0][len(checksum) :]
+    quoted = data[start - 1 : start_of_body(data)].decode()
+    text, end = _DECODER.raw_decode(quoted)
+    return text[len(checksum) :], f'{data[8 : start - 1].decode()}""{quoted[end:].rstrip(" ")}'
 
 
 def _checksum(data: bytes, start: int) -> bytes:
     """Of all bytes but the checksum's own, which starts there, as hexadecimal digits."""
-    view, body = memoryview(data), min(_start_of_body(data), len(data))
+    view, body = memoryview(data), min(start_of_body(data), len(data))
     n_words = (len(data) - body) // (8 * _COLUMNS) * _COLUMNS
-    table = np.frombuffer(view[body : body + 8 * n_words], "<u8").reshape(-1, _COLUMNS)
+    table = np.frombuffer(data, _WORD, n_words, body).reshape(-1, _COLUMNS)
     digest = blake2b(view[:start], digest_size=len(_PLACE) // 2)
     rest = view[start + len(_PLACE) : body], view[body + 8 * n_words :]
-    for part in (_PLACE, *rest, *(np.add.reduce(table, axis).astype("<u8").data for axis in (0, 1))):
+    for part in (_PLACE, *rest, *(np.add.reduce(table, axis).astype(_WORD, copy=False).data for axis in (0, 1))):
         digest.update(part)
     return digest.hexdigest().encode()
 
@@ -96,11 +94,6 @@ def _crc(data: bytes, start: int) -> bytes:
     view = memoryview(data)
     checksum = zlib.crc32(view[start + len(_PLACE_OF_CRC) :], zlib.crc32(_PLACE_OF_CRC, zlib.crc32(view[:start])))
     return b"%08x" % checksum
-
-
-def _start_of_body(data: bytes) -> int:
-    """Where a safetensors file has its arrays, after the header."""
-    return 8 + int.from_bytes(data[:8], "little")
 
 
 def _mark(key: str) -> bytes:

@@ -14,8 +14,21 @@ PACKAGE = Path(skcmanp.__file__).parent
 
 # Each layer imports only from those before it.
 LAYERS = [
-    {"fields", "files", "images", "progress", "seal", "wrappers", "frames", "kernels", "products", "replay", "threads"},
-    {"validation"},
+    {
+        "bounds",
+        "fields",
+        "files",
+        "images",
+        "progress",
+        "wrappers",
+        "frames",
+        "kernels",
+        "layout",
+        "products",
+        "replay",
+        "threads",
+    },
+    {"validation", "seal"},
     {"state.softmax", "state.sums", "nn.config", "adaptation.base"},
     {"state.summary"},
     {"adaptation.columns", "adaptation.ranks", "adaptation.rows", "adaptation.trend", "adaptation.waves"},

@@ -1,4 +1,5 @@
 import json
+import pickle
 import struct
 from dataclasses import replace
 
@@ -298,6 +299,16 @@ def test_states_that_are_possible_are_accepted():
     assert_equal(ContextState.from_bytes(sealed()), midstream())
 
 
+def test_what_is_read_does_not_depend_on_the_buffer():
+    data = bytearray(midstream().to_bytes())
+    found = ContextState.from_bytes(data)
+    data[:] = bytes(len(data))
+    assert_equal(found, midstream())
+    assert_equal(pickle.loads(pickle.dumps(found)), midstream())
+    outlasting = [*found.adaptation.arrays().values(), *vars(found.first_rows).values()]
+    assert all(array.flags.owndata and array.flags.writeable for array in outlasting)
+
+
 @pytest.mark.parametrize(
     ("header", "arrays"),
     [
@@ -343,6 +354,13 @@ def test_states_that_are_possible_are_accepted():
         ({}, {"adaptation.targets.centre": np.zeros(3), "adaptation.targets.scale": np.ones(3)}),
         ({}, {"adaptation.encoding.centre": None}),
         ({}, {"adaptation.unknown": np.ones(1)}),
+        ({}, {"adaptation.unknown.scale": np.ones(1)}),
+        ({}, {"adaptation.targets.unknown": np.ones(1)}),
+        ({}, {"adaptation.ratio": None}),
+        ({}, {"adaptation.ratio": np.ones(1, np.float32)}),
+        ({}, {"adaptation.ratio.x": np.ones(1)}),
+        ({}, {"first_rows.weight": np.ones(5, np.float32)}),
+        ({}, {"summary.softmax.o": np.full(SHAPE, 1e-200), "summary.softmax.s": np.zeros(SHAPE[:-1])}),
         ({}, {"first_rows.X": np.full((5, 3), np.inf)}),
         ({}, {"first_rows.X": np.zeros((5, 2))}),
         ({}, {"first_rows.X": np.zeros((4, 3))}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from skcmanp.adaptation.base import Array, Frozen, Part
+from skcmanp.adaptation.base import Array, Frozen, Part, check_pieces
 from skcmanp.adaptation.basis import UNKNOWN_RATIO, Basis
 from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.columns import row_chunks
@@ -249,10 +251,6 @@ class Adaptation:
         named = {f"{piece.name}.{name}": array for piece in self._frozen() for name, array in piece.arrays().items()}
         return {**named, "ratio": self.ratio}
 
-    def dtypes(self) -> dict[str, type]:
-        """Those of arrays that are not float64."""
-        return {f"{piece.name}.{name}": dtype for piece in self._frozen() for name, dtype in piece.integers.items()}
-
     def _frozen(self) -> list[Frozen]:
         return [*self.inputs.pieces(), *self._beside_inputs()]
 
@@ -262,20 +260,21 @@ class Adaptation:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Adaptation:
-        """What `arrays` gave."""
-        own: dict[str, dict[str, NDArray]] = {}
+        """What `arrays` gave; of other names, it is a KeyError, TypeError or ValueError."""
+        own: defaultdict[str, dict[str, NDArray]] = defaultdict(dict)
         for name, array in arrays.items():
-            piece, _, field = name.partition(".")
-            own.setdefault(piece, {})[field] = array
+            piece, _, field = name.rpartition(".")
+            own[piece][field] = array
+        of_none = own.pop("", {})
+        if of_none.keys() != {"ratio"}:
+            raise ValueError(f"the arrays of no piece are {list(of_none)}, and not the ratio")
         found: dict[str, Any] = {kind.name: kind.from_arrays(own[kind.name]) for kind in FROZEN if kind.name in own}
-        return cls(
-            Inputs(**{kind.name: found[kind.name] for kind in _INPUTS if kind.name in found}),
-            found["targets"],
-            tuple(found[kind.name] for kind in PARTS if kind.name in found),
-            found.get("noise"),
-            arrays["ratio"],
-            found["missed"],
-        )
+        if len(found) < len(own):
+            raise ValueError(f"nothing is known of arrays of {', '.join(map(repr, own.keys() - found.keys()))}")
+        inputs = Inputs(**{kind.name: found[kind.name] for kind in _INPUTS if kind.name in found})
+        parts = tuple([found[kind.name] for kind in PARTS if kind.name in found])
+        targets, missed, noise = found["targets"], found["missed"], found.get("noise")
+        return cls(inputs, targets, parts, noise, of_none["ratio"], missed)
 
     def equals(self, other: Adaptation) -> bool:
         """Whether both are exactly alike."""
@@ -285,16 +284,16 @@ class Adaptation:
     def check_possible(self) -> None:
         """Raise ValueError unless rows could have led to this: finite, of one width, and with positive scales."""
         try:
-            self.inputs.check_possible(self.n_targets)
-            for piece in self._beside_inputs():
-                piece.check_possible(self.inputs.n_features)
+            beside = ((piece, self.inputs.n_features) for piece in self._beside_inputs())
+            check_pieces(itertools.chain(self.inputs.sized_pieces(), beside))
+            self.inputs.check_together(self.n_targets)
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"What the first rows fixed cannot be: {error}") from error
         if not (self.n_features and self.n_targets):
             raise ValueError("There are no features, or no targets.")
         if self.missed.scale.shape not in ((1,), (self.n_targets,)):
             raise ValueError(f"What is missed is not that of {self.n_targets} targets.")
-        if not (self.ratio.shape == (1,) and 0 < self.ratio[0] <= Frozen.largest):
+        if not (self.ratio.shape == (1,) and self.ratio.dtype == np.float64 and 0 < self.ratio[0] <= Frozen.largest):
             raise ValueError("The signal-to-noise ratio is not one positive and finite number.")
 
 

@@ -69,14 +69,13 @@ class Categories(Frozen):
         starts = np.cumsum([0, *map(len, levels)])
         return cls(columns, starts, np.concatenate(levels), np.concatenate(codes, axis=1))
 
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
+    def check_rest(self, n_columns: int) -> None:
         edges = np.diff(self.starts)
         spans = len(edges) == len(self.columns) and self.starts[0] == 0 and self.starts[-1] == len(self.levels)
-        self._require("starts", spans and (edges >= 0).all(), "of all levels")
+        self.require("starts", spans and (edges >= 0).all(), "of all levels")
         ascending = np.r_[np.diff(self.levels) > 0, True]
         ascending[self.starts[1:-1][edges[1:] > 0] - 1] = True
-        self._require("levels", ascending.all(), "ascending")
+        self.require("levels", ascending.all(), "ascending")
 
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.bool_]]:
         """Codes of rows, and whether their levels are known, (n, e) -> (n, k t) and (n, k)."""

@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
-from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.base import MIN_SCALE, Array, Frozen
 from skcmanp.validation import MIN_WEIGHT
 
 # Scaled values beyond this say nothing more; it keeps their squares finite.
 LARGEST = 1e30
-
-# What is smaller loses digits when it is multiplied: a column of such numbers is constant.
-MIN_SCALE = 1e-304
 
 # Below this standard deviation, relative to the largest value, a column is constant.
 RELATIVE_RESOLUTION = 1e-13
@@ -33,13 +30,9 @@ class Columns(Frozen):
     """Centre and scale of k columns, (k,) each."""
 
     largest = float(np.finfo(np.float64).max)
+    divisors = ("scale",)
     centre: Array
     scale: Array
-
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
-        is_so = self.scale.min(initial=1) >= MIN_SCALE
-        self._require("scale", is_so, "positive, or not a number that can be divided by")
 
     def scaled(self, values: NDArray) -> Array:
         """Values in units of the scale, (n, k) -> (n, k)."""

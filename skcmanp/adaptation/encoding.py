@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
 from skcmanp.adaptation.base import Array, Frozen
-from skcmanp.adaptation.columns import MIN_SCALE, Columns, dense
+from skcmanp.adaptation.columns import Columns, dense
 from skcmanp.frames import Kind
 
 _DAY = 86_400.0
@@ -47,6 +47,7 @@ class Encoding(Frozen):
     name = "encoding"
     shapes: ClassVar = {"kinds": "c", "centre": "e", "scale": "e"}
     largest = Columns.largest
+    divisors = ("scale",)
     integers: ClassVar[dict[str, type]] = {"kinds": np.int64}
     kinds: NDArray[np.int64]
     centre: Array
@@ -86,12 +87,11 @@ class Encoding(Frozen):
         far = ~self.is_category & (np.abs(own.centre - self.centre) > _FAR * self.scale)
         return dataclasses.replace(self, centre=np.where(far, own.centre, self.centre))
 
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
-        self._require("kinds", _KINDS.issuperset(self.kinds.tolist()), "known")
-        self._require("centre", len(self.source) == len(self.centre), "of all numbers")
-        is_so = self.scale.min(initial=1) >= MIN_SCALE
-        self._require("scale", is_so, "positive, or not a number that can be divided by")
+    def check_rest(self, n_columns: int) -> None:
+        kinds = self.kinds.tolist()
+        self.require("kinds", _KINDS.issuperset(kinds), "known")
+        n_numbers = len(kinds) + (DATE_FEATURES - 1) * kinds.count(_DATE)
+        self.require("centre", len(self.centre) == n_numbers, "of all numbers")
 
     @functools.cached_property
     def source(self) -> NDArray[np.int64]:
@@ -102,6 +102,11 @@ class Encoding(Frozen):
     def is_category(self) -> NDArray[np.bool_]:
         """Which of the numbers are identities, (e,)."""
         return self.kinds[self.source] == _CATEGORY
+
+    @property
+    def categories(self) -> list[int]:
+        """The same as indices."""
+        return np.flatnonzero(self.is_category).tolist() if _CATEGORY in self.kinds.tolist() else []
 
     def __call__(self, X: NDArray) -> Array:
         """Numbers of rows, (n, c) -> (n, e)."""

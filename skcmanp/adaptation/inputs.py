@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skcmanp.adaptation.base import Array, Frozen
+from skcmanp.adaptation.base import Array, Frozen, check_pieces
 from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.ridge import Ridge
 from skcmanp.adaptation.rows import Rows, fold_of
 from skcmanp.adaptation.trees import Trees, gain
+from skcmanp.bounds import are_all
 from skcmanp.frames import Kind
 
 # Columns of a wider table that are seen, the most telling ones, beside what is predicted from all.
@@ -186,8 +187,10 @@ class Inputs:
     @property
     def _n_numbers(self) -> int:
         """How many numbers and codes there are before what is predicted."""
-        n_codes = 1 if self.categories is None else self.categories.codes.shape[2]
-        return len(self.encoding.centre) + (n_codes - 1) * int(self.encoding.is_category.sum())
+        n_encoded = len(self.encoding.centre)
+        if self.categories is None:
+            return n_encoded
+        return n_encoded + (self.categories.codes.shape[2] - 1) * len(self.categories.columns)
 
     def _asked(self) -> NDArray[np.int64]:
         """Columns of the table that what is seen, and what trees predict, is made of."""
@@ -196,24 +199,32 @@ class Inputs:
 
     def check_possible(self, n_targets: int) -> None:
         """Raise ValueError unless rows of so many targets could have led to this."""
-        self.encoding.check_possible(0)
-        self.selection.check_possible(self.n_features)
-        used, unknown = self.selection.used, self.selection.unknown
-        if len(unknown) != len(self.encoding.kinds) or not unknown.min(initial=0) >= 0:
-            raise ValueError("selection.unknown is not of all columns, or negative.")
-        columns = np.flatnonzero(self.encoding.is_category).tolist()
-        if columns != ([] if self.categories is None else self.categories.columns.tolist()):
-            raise ValueError("categories.columns is not of all categories.")
+        check_pieces(self.sized_pieces())
+        self.check_together(n_targets)
+
+    def sized_pieces(self) -> Iterator[tuple[Frozen, int]]:
+        """All that is frozen, and of how many features rows are there; some are told by what is before."""
+        yield self.encoding, 0
+        yield self.selection, self.n_features
         if self.categories is not None:
-            self.categories.check_possible(0)
+            yield self.categories, 0
+        for part in (self.ridge, self.trees):
+            if part is not None:
+                yield part, self._n_numbers
+
+    def check_together(self, n_targets: int) -> None:
+        """Raise ValueError unless pieces that are possible go together, and with so many targets."""
+        used, unknown = self.selection.used, self.selection.unknown
+        if len(unknown) != len(self.encoding.kinds) or not are_all(unknown >= 0):
+            raise ValueError("selection.unknown is not of all columns, or negative.")
+        if self.encoding.categories != ([] if self.categories is None else self.categories.columns.tolist()):
+            raise ValueError("categories.columns is not of all categories.")
         predicted = [part for part in (self.ridge, self.trees) if part is not None]
-        for part in predicted:
-            part.check_possible(self._n_numbers)
         targets = [len(part.baseline if isinstance(part, Trees) else part.intercept) for part in predicted]
         targets += [] if self.categories is None else [self.categories.codes.shape[2]]
         if set(targets) - {n_targets}:
             raise ValueError(f"Some of what is told of targets is not of {n_targets} of them.")
-        if not (used.min(initial=0) >= 0 and used.max(initial=-1) < self._n_numbers + n_targets * len(predicted)):
+        if not are_all((used >= 0) & (used < self._n_numbers + n_targets * len(predicted))):
             raise ValueError("selection.used is not of the numbers that there are.")
 
     # ------------------------------------------------------------------ in use

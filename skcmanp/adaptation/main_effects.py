@@ -91,11 +91,10 @@ class MainEffects(Part):
         used = np.flatnonzero(scale)
         return MainEffects(self.knots / stretch, self.ranks, scale, self.intercept, self.slope * stretch, used)
 
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
-        self._require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
-        self._require("scale", (self.scale >= 0).all(), "at least zero")
-        self._require("used", np.array_equal(self.used, np.flatnonzero(self.scale)), "where the scale is positive")
+    def check_rest(self, n_columns: int) -> None:
+        self.require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
+        self.require("scale", (self.scale >= 0).all(), "at least zero")
+        self.require("used", np.array_equal(self.used, np.flatnonzero(self.scale)), "where the scale is positive")
 
     @property
     def n_features(self) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Frozen, Values
 from skcmanp.adaptation.rows import Rows
+from skcmanp.bounds import are_all
 
 FOLDS = 4
 
@@ -82,10 +83,9 @@ class Missed(Frozen):
         """With another scale, as other rows show it."""
         return Missed(scale, np.maximum(self.beyond, scale), self.limits)
 
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
-        self._require("beyond", (self.beyond >= self.scale).all(), "at least the scale that rows show")
-        self._require("limits", self.limits[0] <= self.limits[1], "in order")
+    def check_rest(self, n_columns: int) -> None:
+        self.require("beyond", are_all(self.beyond >= self.scale), "at least the scale that rows show")
+        self.require("limits", self.limits[0] <= self.limits[1], "in order")
 
     def at(self, missed: Tensor, unknown: Tensor) -> Tensor:
         """The scale at rows, (B, N) -> (B, N, t or 1).

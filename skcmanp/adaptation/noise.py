@@ -60,11 +60,10 @@ class NoiseProfile(Frozen):
     ranks: Values
     coefficients: Values
 
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
-        self._require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
+    def check_rest(self, n_columns: int) -> None:
+        self.require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
         largest = np.abs(self.weights).sum() + math.sqrt(2) * np.abs(self.coefficients).sum()  # of a log-std
-        self._require("weights", largest < MAX_LOG_STD, "of a noise that is a number")
+        self.require("weights", largest < MAX_LOG_STD, "of a noise that is a number")
 
     def variance(self, x: Tensor) -> Tensor:
         """At rows, (..., N, d) -> (..., N), float64."""

@@ -37,13 +37,10 @@ class Targets(Columns):
 
     name = "targets"
     shapes: ClassVar = dict.fromkeys(("centre", "scale", "bend", "origin", "top"), "t")
+    positive = ("top",)
     bend: Array
     origin: Array
     top: Array
-
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
-        self._require("top", self.top.min(initial=1) > 0, "positive")
 
     @classmethod
     def fit_moments(cls, y: NDArray, weight: Array | None, bounds: ArrayLike | None, standardize: bool) -> Self:

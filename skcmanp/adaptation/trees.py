@@ -97,14 +97,13 @@ class Trees(Frozen):
             node = left[node] + right
         return self.baseline[:, fold].T + self.value[node].sum(-1, dtype=np.float64)
 
-    def check_possible(self, n_columns: int) -> None:
-        super().check_possible(n_columns)
+    def check_rest(self, n_columns: int) -> None:
         finite = np.isfinite(self.value).all() and np.isfinite(self.baseline).all()
-        self._require("value", finite and len(self.left) >= self.baseline.size * N_TREES, "finite, or of all trees")
+        self.require("value", finite and len(self.left) >= self.baseline.size * N_TREES, "finite, or of all trees")
         feature, missing_left, left = self.nodes_as_indices
-        self._require("feature", (feature < n_columns).all(), "of the numbers that there are")
+        self.require("feature", (feature < n_columns).all(), "of the numbers that there are")
         last = left + ~(missing_left & np.isposinf(self.threshold))  # the child farthest off that a row may go to
-        self._require("left", ((left >= 0) & (last < len(left))).all(), "of nodes that there are")
+        self.require("left", ((left >= 0) & (last < len(left))).all(), "of nodes that there are")
 
     @property
     def features(self) -> NDArray[np.int64]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.bounds import are_all, is_within
+
 Array = NDArray[np.float64]
 
 DOUBLE = float(np.finfo(np.float64).eps)
@@ -94,13 +96,13 @@ class RunningSoftmax:
         """Raise ValueError unless there could be rows with these statistics."""
         if self.o.ndim != 4 or {self.m.shape, self.s.shape, self.peak.shape} != {self.o.shape[:-1]}:
             raise ValueError("The shapes of the softmax statistics do not match.")
-        size = np.abs(self.o).max(axis=-1, initial=0.0)  # NaN where there is one
-        finite = np.isfinite(self.m) & np.isfinite(self.peak) & np.isfinite(size) & (self.peak >= (1 - 1e-6) * self.s)
+        finite = np.isfinite(self.m) & np.isfinite(self.peak) & (self.peak >= (1 - 1e-6) * self.s)
         seen = finite & (self.s > 0)
-        if not (seen | (np.isneginf(self.m) & (self.s == 0) & (self.peak == 0) & (size == 0))).all():
+        if not (are_all(seen) or are_all(seen | (np.isneginf(self.m) & (self.s == 0) & (self.peak == 0)))):
             raise ValueError("The softmax statistics are not finite, negative, or more than was ever read.")
-        if not (size <= LARGEST_OUTPUT * self.s).all():
-            raise ValueError("The softmax statistics are of larger values than rows can have.")
+        largest = LARGEST_OUTPUT * self.s  # zero where nothing was read
+        if not (is_within(self.o, largest.min(initial=np.inf)) or are_all(np.abs(self.o) <= largest[..., None])):
+            raise ValueError("The softmax statistics are not finite, or of larger values than rows can have.")
 
     def _common_reference(self, other: RunningSoftmax) -> tuple[Array, Array, Array]:
         m = np.maximum(self.m, other.m)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from skcmanp.state.softmax import DOUBLE, RunningSoftmax
 from skcmanp.state.sums import RunningSums
 
+_SOFTMAX = [f"softmax.{field.name}" for field in fields(RunningSoftmax)]
+_SUMS = [f"sums.{field.name}" for field in fields(RunningSums)]
+
 
 @dataclass(frozen=True, eq=False)
 class Summary:
@@ -98,7 +101,10 @@ class Summary:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> Summary:
-        """What `arrays` gave."""
-        softmax = RunningSoftmax(*(arrays[f"softmax.{field.name}"] for field in fields(RunningSoftmax)))
-        sums = RunningSums(*(arrays[f"sums.{field.name}"] for field in fields(RunningSums)))
-        return cls(softmax, sums, arrays["weight"].item(), arrays["n_rows"].item())
+        """What `arrays` gave; of other names, it is a KeyError or ValueError."""
+        left = dict(arrays)
+        softmax, sums = RunningSoftmax(*map(left.pop, _SOFTMAX)), RunningSums(*map(left.pop, _SUMS))
+        summary = cls(softmax, sums, left.pop("weight").item(), left.pop("n_rows").item())
+        if left:
+            raise ValueError(f"nothing is known of statistics named {', '.join(map(repr, left))}")
+        return summary

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.bounds import are_all, is_within
+
 Array = NDArray[np.float64]
 
 # Rows that are scaled, and weigh what they may, stay far below; products of sums are still finite.
@@ -95,13 +97,12 @@ class RunningSums:
         n_packed = self.b.shape[1] * (self.b.shape[1] + 1) // 2 if self.b.ndim == 3 else -1
         if (self.a.shape, self.c.shape, self.d.shape) != ((n_packed,), self.b.shape[::2], self.b.shape):
             raise ValueError("The shapes of the memory's sums do not match.")
-        largest = max(-self.a.min(initial=0.0), self.a.max(initial=0.0))
-        others = (np.abs(array).max(initial=0.0) for array in (self.b, self.c, self.d))
-        if not all(size <= MAX_SUM for size in (largest, *others)):  # nor NaN
+        largest = max(-self.a.min(initial=0.0), self.a.max(initial=0.0))  # for all sums of products are looked at once
+        if not (largest <= MAX_SUM and all(is_within(array, MAX_SUM) for array in (self.b, self.c, self.d))):  # nor NaN
             raise ValueError("The memory's sums are not finite, or larger than rows can make them.")
         diagonal = self.a[_diagonal(self.b.shape[1])]
         largest_square = diagonal.max(initial=0.0)
-        if not (diagonal.min(initial=0.0) >= -_SLACK * largest_square and largest <= (1 + _SLACK) * largest_square):
+        if not (are_all(diagonal >= -_SLACK * largest_square) and largest <= (1 + _SLACK) * largest_square):
             raise ValueError("The memory's sums of squares are negative, or less than its sums of products.")
-        if not self.c.min(initial=0.0) >= 0:
+        if not are_all(self.c >= 0):
             raise ValueError("The memory's sums of squared targets are negative.")

@@ -1,0 +1,89 @@
+"""How a safetensors file is laid out: a header that says where each array is, and all arrays one after another.
+
+Files are written, and on the whole read, by the format's own library. It copies
+every array, which for a state takes most of the time of reading one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
+
+
+def start_of_body(data: bytes) -> int:
+    """Where a safetensors file has its arrays, after the header."""
+    return 8 + int.from_bytes(data[:8], "little")
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    try:
+        header = json.loads(data[8 : start_of_body(data)])
+        metadata = header.get("__metadata__", {})
+    except (AttributeError, RecursionError, ValueError) as error:
+        raise ValueError(f"they are not a safetensors file: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ValueError("they are not a safetensors file: its metadata are no table")
+    return metadata
+
+
+def arrays_in(data: bytes, header: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file where they are: they cannot be written to, and each keeps `data` alive.
+
+    Parameters
+    ----------
+    data : bytes
+    header : str
+        As the file has it, with or without metadata.
+
+    Raises
+    ------
+    ValueError
+        If an array is not of 32 or 64 bits, signed or floating-point, or does
+        not begin where the one before it ends, or if the last does not end where
+        the file does.
+    """
+    places, end = _places(header)
+    start = start_of_body(data)
+    if start + end != len(data):
+        raise ValueError(f"{len(data) - start} bytes are not {end}, as many as their arrays have")
+    return {name: np.ndarray(shape, dtype, data, start + begin) for name, dtype, shape, begin in places}
+
+
+@functools.lru_cache(maxsize=16)
+def _places(header: str) -> tuple[list[tuple[str, np.dtype[Any], tuple[int, ...], int]], int]:
+    """Name, dtype, shape and first byte of every array, and where the last ends; alike for many states."""
+    try:
+        table = json.loads(header)
+        table.pop("__metadata__", None)
+        found = sorted((told["data_offsets"], name, told["dtype"], told["shape"]) for name, told in table.items())
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"they are not a safetensors file: {error!r}") from error
+    places, end = [], 0
+    for offsets, name, dtype, shape in found:
+        is_shape = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        if not (is_shape and isinstance(dtype, str) and dtype in _DTYPES):
+            raise ValueError(f"the array {name!r} is of dtype {dtype} and shape {shape}")
+        begin, end = end, end + math.prod(shape) * _DTYPES[dtype].itemsize
+        if offsets != [begin, end]:
+            raise ValueError(f"the array {name!r} is at {offsets}, not at {[begin, end]}")
+        places.append((name, _DTYPES[dtype], tuple(shape), begin))
+    return places, end
