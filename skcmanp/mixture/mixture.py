@@ -18,6 +18,7 @@ from skcmanp.mixture.breaks import BLOCK, BreakSignal
 from skcmanp.mixture.conformal import ConformalWidths
 from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
+from skcmanp.mixture.limits import Limits
 from skcmanp.mixture.scale import LogScale
 from skcmanp.mixture.serial import Arrays, from_arrays, to_arrays
 from skcmanp.mixture.weights import Weights
@@ -82,6 +83,8 @@ class StreamState:
     conformal : ConformalWidths
     kinds : tuple of Kind
         Of the table's columns, as far as known.
+    limits : Limits
+        Of the same.
     signal : BreakSignal
         Of the mixture's errors.
     """
@@ -94,6 +97,7 @@ class StreamState:
     scale_weights: Weights
     conformal: ConformalWidths
     kinds: tuple[Kind, ...]
+    limits: Limits
     signal: BreakSignal
 
     @classmethod
@@ -111,6 +115,7 @@ class StreamState:
             Weights.empty(len(scales)),
             ConformalWidths.normal(),
             learner.kinds,
+            Limits.none(rows.X.shape[1]).learned(rows.X[:BLOCK], learner.kinds)[0],
             BreakSignal.none(),
         )
         for begin in range(BLOCK, len(rows.y), BLOCK):
@@ -122,12 +127,10 @@ class StreamState:
         kept = _LAST.get(self)
         if kept is not None and np.array_equal(kept[0], X, equal_nan=True):
             return kept[1]
-        forecasts = self.experts.forecast(learner, X)
-        weights = self.expert_weights
-        mean = weights @ forecasts.mean
-        raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2) + self._not_yet_seen)
-        said = np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
-        features = (said[:, :0], said[:, :0], said, np.column_stack([said, self.experts.columns.of_regressions(X)]))
+        rows = self.limits.clipped(X, learner.kinds)
+        forecasts = self.experts.forecast(learner, rows)
+        mean, raw, said = self._mixed(forecasts)
+        features = (said[:, :0], said[:, :0], said, np.column_stack([said, self.experts.columns.of_regressions(rows)]))
         pairs = zip(self.scales, features, strict=True)
         candidates = raw * np.array([scale.factors(columns) for scale, columns in pairs])
         scaled = np.sqrt(self.scale_weights.values @ candidates**2)
@@ -137,39 +140,55 @@ class StreamState:
         _LAST[self] = (X.copy(), prediction)
         return prediction
 
+    def _mixed(self, forecasts: Forecasts) -> tuple[Array, Array, Array]:
+        """Means (m,), standard deviations as the experts have it (m,), and features of their corrections (m, 4)."""
+        weights = self.expert_weights
+        mean = weights @ forecasts.mean
+        raw = np.sqrt(weights @ (forecasts.std**2 + (forecasts.mean - mean) ** 2) + self._not_yet_seen)
+        return mean, raw, np.column_stack([forecasts.spread, mean, weights @ np.log(forecasts.std)])
+
     def learned(self, learner: Learner, rows: Rows) -> StreamState:
         """With a chunk of rows, scored as it is predicted, all at once, before it is learned."""
         ring = self.experts.ring
         if ring.is_constant and not ring.learned(rows.X, rows.y).is_constant:  # nothing was known of how targets vary
             return self._begun_anew(learner, rows)
         said, y = self.predict(learner, rows.X), rows.y[:, 0]
+        limits, X = self.limits.learned(rows.X, learner.kinds)
+        rows = rows._replace(X=X)
         errors = y - said.mean
         signal = self.signal.learned(errors, said.std, _rounding(y), self.is_known)
         if signal.value >= 1:
-            return self._after_break(learner, rows, said.forecasts, signal.n_rows)
-        corrections = zip(self.scales, said.features, strict=True)
+            return replace(self, limits=limits)._after_break(learner, rows, said.forecasts, signal.n_rows)
         farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         correlation = self.correlation.learned(errors / said.std)
         trust = _TRUST * correlation.independent_share
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust)
-        experts, scales = self.experts.learned(learner, learned, said.forecasts, rows.y), self.scales
-        if self.is_known:  # experts that learn fast would soon be corrected twice
-            scales = tuple(scale.learned(columns, errors / said.raw) for scale, columns in corrections)
-            if not experts.are_adapted_as(self.experts):  # then what corrections look at changes
-                change = (experts.forecast(learner, rows.X).spread - said.forecasts.spread).mean(axis=0)
-                scales = (*scales[:2], *(scale.moved(change) for scale in scales[2:]))
-        return StreamState(
-            experts,
+        state = StreamState(
+            self.experts.learned(learner, learned, said.forecasts, rows.y),
             weights,
             typical,
             correlation,
-            scales,
+            self.scales,
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
             learner.kinds,
+            limits,
             signal,
         )
+        # Experts that learn fast would soon be corrected twice.
+        return state._corrected(learner, rows, said, self.experts) if self.is_known else state
+
+    def _corrected(self, learner: Learner, rows: Rows, said: Prediction, before: Experts) -> StreamState:
+        """With corrections learned from the rows that weights were learned from, as weights are now."""
+        mean, raw, spreads = self._mixed(said.forecasts)
+        errors = (rows.y[:, 0] - mean) / raw
+        scales = [scale.learned(columns, errors) for scale, columns in zip(self.scales, said.features, strict=True)]
+        if not self.experts.are_adapted_as(before):  # then what is corrected changes, and what corrections look at
+            _, now, spreads_now = self._mixed(self.experts.forecast(learner, rows.X))
+            change, narrower = (spreads_now - spreads).mean(axis=0), max(0.0, float(np.log(raw / now).mean()))
+            scales = [scale.moved(change, narrower) for scale in scales]
+        return replace(self, scales=tuple(scales))
 
     def _begun_anew(self, learner: Learner, rows: Rows) -> StreamState:
         """With these rows and, if they are few, some before them, as the first ones."""
@@ -184,7 +203,8 @@ class StreamState:
         """
         experts, means, y = self.experts.learned(learner, rows, forecasts, rows.y).restarted(n_rows)
         weights, typical = Weights.empty(len(NAMES)), TypicalErrors.empty(len(NAMES), _ERRORS)
-        weights, typical = _measured(weights, typical, means, y, _TRUST)
+        trust = _TRUST * self.correlation.independent_share
+        weights, typical = _measured(weights, typical, means, y, trust)
         return replace(
             self,
             experts=experts,

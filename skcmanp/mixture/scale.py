@@ -56,11 +56,16 @@ class LogScale:
         logs = np.maximum(self._standardised(features) @ self.coefficients, least)
         return np.exp(np.clip(logs, -_LARGEST, _LARGEST))
 
-    def moved(self, change: Array) -> LogScale:
-        """For first features that from now on are larger by this, (k,), and mean the same."""
-        mean = self.mean.copy()
+    def moved(self, change: Array, narrower: float) -> LogScale:
+        """Where what is corrected is renewed, and its logarithm has become less by `narrower`.
+
+        Factors make up for that until errors show that it was right. First features
+        that are larger by `change`, (k,), from now on mean the same as before.
+        """
+        mean, coefficients = self.mean.copy(), self.coefficients.copy()
         mean[: len(change)] += change[: len(mean)]
-        return replace(self, mean=mean)
+        coefficients[0] += narrower
+        return replace(self, mean=mean, coefficients=coefficients)
 
     def learned(self, features: Array, errors: Array) -> LogScale:
         """With further rows, (n, q), and errors in units of the uncorrected standard deviations, (n,)."""

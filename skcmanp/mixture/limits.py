@@ -1,0 +1,55 @@
+"""How far features have gone: values beyond are more often faulty readings than news."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcmanp.frames import Kind
+
+Array = NDArray[np.float64]
+
+# So many rows of a chunk, and such a share of it, are no faulty readings.
+_MANY, _SHARE = 10, 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """The range of every column so far.
+
+    Values count as those at most one range farther off, in predictions and in what
+    is learned: of a single one of 1e9, linear regressions would tell for thousands
+    of rows. So a range grows to at most three times its size with a chunk; but if
+    many rows of the chunk are beyond, it is they that are right.
+
+    Parameters
+    ----------
+    low, high : ndarray (c,)
+        NaN before any value. Columns that have not varied yet have no limits.
+    """
+
+    low: Array
+    high: Array
+
+    @classmethod
+    def none(cls, n_columns: int) -> Self:
+        """Before any row."""
+        return cls(np.full(n_columns, np.nan), np.full(n_columns, np.nan))
+
+    def clipped(self, X: Array, kinds: Sequence[Kind]) -> Array:
+        """Rows as they count, (n, c) -> (n, c): numbers and dates within reach."""
+        reach = np.where(np.isin(kinds, (Kind.NUMBER, Kind.DATE)), self.high - self.low, np.nan)
+        has_limits = reach > 0
+        low, high = np.where(has_limits, self.low - reach, -np.inf), np.where(has_limits, self.high + reach, np.inf)
+        return np.clip(X, low, high)
+
+    def learned(self, X: Array, kinds: Sequence[Kind]) -> tuple[Limits, Array]:
+        """With further rows (n, c), and these as they count from now on."""
+        clipped = self.clipped(X, kinds)
+        n_beyond = (X < clipped).sum(axis=0) + (X > clipped).sum(axis=0)  # of values that are not missing
+        rows = np.where(n_beyond >= np.maximum(_MANY, _SHARE * len(X)), X, clipped)
+        return Limits(np.fmin(self.low, np.fmin.reduce(rows)), np.fmax(self.high, np.fmax.reduce(rows))), rows
