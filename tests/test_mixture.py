@@ -52,7 +52,7 @@ def test_a_restarted_regression_follows_at_once():
     Z, y = make_rows()
     old = DiscountedRegressions.empty(3, [250.0, 1000.0]).learned(Z, y)
     later = y + 1000
-    after = old.learned(Z[:50], later[:50], restart=True).learned(Z[50:100], later[50:100])
+    after = old.learned(Z[:100], later[:100]).restarted(Z[:100], later[:100], np.ones(100))
     errors = np.abs(after.predict(Z)[0] - later).mean(axis=1)  # only that of the shorter half-life is restarted
     assert errors[0] < 2 < errors[1]
 

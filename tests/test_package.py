@@ -71,7 +71,7 @@ LAYERS = [
     {"mixture"},
     {"mixture.serial"},
     {"mixture.columns", "mixture.linear", "mixture.scale", "mixture.conformal", "mixture.ring"},
-    {"mixture.errors", "mixture.weights", "mixture.reading"},
+    {"mixture.breaks", "mixture.errors", "mixture.limits", "mixture.weights", "mixture.reading"},
     {"mixture.trees"},
     {"mixture.experts"},
     {"mixture.mixture"},

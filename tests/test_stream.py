@@ -223,6 +223,89 @@ def test_a_faulty_reading_is_forgiven(model, wild):
     assert reg.breaks_at_ == 0
 
 
+def learned_on(reg, X, y, size):
+    """Means and standard deviations of rows that are predicted and then learned, in chunks."""
+    said = []
+    for start in range(0, len(y), size):
+        rows = slice(start, start + size)
+        said.append(reg.predict(X[rows], return_std=True))
+        reg.partial_fit(X[rows], y[rows])
+    return np.concatenate(said, axis=1)
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9, 65535.0])
+@pytest.mark.parametrize("n_faulty", [1, 5])
+def test_a_faulty_feature_is_forgiven(model, value, n_faulty):
+    X, y = straight_line(600)
+    X[350 : 350 + n_faulty, 0] = value
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    mean, std = learned_on(reg, X[300:400], y[300:400], 100)
+    assert np.abs(mean - y[300:400]).max() < 20  # of the rows themselves, too
+    mean, std = learned_on(reg, X[400:], y[400:], 100)
+    assert np.sqrt(np.mean((mean - y[400:]) ** 2)) < 0.15
+    assert std.mean() < 0.4
+    assert reg.breaks_at_ == 0
+
+
+def test_a_feature_may_go_on_in_other_units(model):
+    X, y = straight_line(700)
+    X[400:] = 1000 * X[400:]
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    mean, _ = learned_on(reg, X[300:], y[300:], 50)
+    assert np.sqrt(np.mean((mean[-150:] - y[-150:]) ** 2)) < 0.4
+
+
+@pytest.mark.parametrize("jump", [3.0, -30.0, 300.0])
+@pytest.mark.parametrize("size", [5, 40])
+def test_a_level_that_jumps_is_followed_whatever_the_chunks(model, jump, size):
+    X, y = straight_line(520)
+    y[410:] += jump
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:400], y[:400])
+    mean, std = learned_on(reg, X[400:], y[400:], size)
+    assert abs(reg.breaks_at_ - 410) <= 2
+    errors = (mean - y[400:])[-40:]
+    assert np.sqrt(np.mean(errors**2)) < 0.3
+    assert np.mean(np.abs(errors) < 1.645 * std[-40:]) > 0.7
+
+
+def test_a_break_within_a_large_chunk_is_found(model):
+    X, y = straight_line(3300)
+    y[2100:] += 50
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    reg.partial_fit(X[300:3200], y[300:3200])
+    assert abs(reg.breaks_at_ - 2100) <= 50
+    assert np.sqrt(np.mean((reg.predict(X[3200:]) - y[3200:]) ** 2)) < 1
+
+
+@pytest.mark.parametrize("size", [1, 6, 30])
+@pytest.mark.parametrize("n_constant", [6, 130])
+@pytest.mark.parametrize("level", [0.0, 7.0])
+def test_targets_may_be_constant_at_first(model, size, n_constant, level):
+    X, y = straight_line(n_constant + 30)
+    y = level + np.where(np.arange(len(y)) < n_constant, 0.0, y)
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:n_constant], y[:n_constant])
+    reg.partial_fit(X[n_constant : n_constant + size], y[n_constant : n_constant + size])
+    assert reg.n_samples_seen_ == n_constant + size
+    said = learned_on(reg, X[n_constant + size :], y[n_constant + size :], size) if size < 30 else reg.predict(X, True)
+    assert np.abs(said[0] - level).max() < 10
+    assert said[1].min() > 1e-3
+    assert said[1].max() < 20
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_date_makes_nothing_certain(seed):
+    """Experts that know how certain they are take over from those that do not; and then they are adapted anew."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(seed)
+    time = pandas.date_range("2024-01-01", periods=600, freq="h")
+    X = pandas.DataFrame({"time": time, "x": rng.normal(size=600)})
+    y = 10 + 3 * np.sin(np.pi * np.asarray(time.hour) / 12) + X["x"].to_numpy() + 0.2 * rng.normal(size=600)
+    reg = CMANPStreamRegressor().fit(X[:100], y[:100])
+    mean, std = learned_on(reg, X[100:], y[100:], 100)
+    covered = (np.abs(mean - y[100:]) < 1.645 * std).reshape(5, 100).mean(axis=1)
+    assert covered.min() > 0.75
+
+
 @pytest.mark.parametrize("chunks", [(100, 100), (200,), (300,), (100, 100, 100)])
 def test_the_beginning_of_a_stream_is_not_too_sure(model, chunks):
     covered = []

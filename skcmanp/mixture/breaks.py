@@ -17,13 +17,14 @@ BLOCK = 100
 # Of a sum of squared standardised errors: what a row counts at most, what it may count, and the threshold.
 _CAP, _SLACK, _ALARM = 9.0, 3.0, 400.0
 # The same of errors above, below, and of any sign. A day of 24 rows that is unlike all others is no break.
-_FAR, _SLACKS, _FAR_ALARM = 6.0, (2.5, 2.5, 3.0), 140.0
+_FAR, _SLACKS, _FAR_ALARM = 6.0, (2.5, 2.5, 3.0), 100.0
 
 # What one row can bring a sum by. It takes so much of it to take a row for the first one of a change.
 _LARGEST_EXCESS = np.array([(_CAP - _SLACK) / _ALARM, *((_FAR - slack) / _FAR_ALARM for slack in _SLACKS)])
 _LOW = 0.99
 
 _HALF_LIFE = 500.0  # of what errors are usual
+_HALF_LIFE_AT_FIRST = 50.0  # when they fall as experts learn
 _OUTLIER = 3.0  # usual errors; errors beyond say no more than this of what is usual
 
 
@@ -83,18 +84,21 @@ class BreakSignal:
         """
         n = len(errors)
         usual = max(self.usual if self.weight else float(np.sqrt(np.mean(errors**2))), floor)
-        keep, weights = np.exp2(-n / _HALF_LIFE), discounts(n, _HALF_LIFE)
-        squares = np.square(np.minimum(np.abs(errors), _OUTLIER * usual))
+        half_life = _HALF_LIFE if is_known else _HALF_LIFE_AT_FIRST
+        keep, weights = np.exp2(-n / half_life), discounts(n, half_life)
+        squared = np.square(np.minimum(np.abs(errors), _OUTLIER * usual))
         learned = replace(
-            self, squares=float(keep * self.squares + weights @ squares), weight=float(keep * self.weight + weights.sum())
+            self,
+            squares=float(keep * self.squares + weights @ squared),
+            weight=float(keep * self.weight + weights.sum()),
         )
         if not is_known:
             return learned
         far = np.clip(errors / usual, -_FAR, _FAR)
-        squares = (np.minimum(np.square(errors / std), _CAP) - _SLACK) / _ALARM
+        wide = (np.minimum(np.square(errors / std), _CAP) - _SLACK) / _ALARM
         sides = zip((far, -far, np.abs(far)), _SLACKS, strict=True)
-        excess = np.array([squares, *((side - slack) / _FAR_ALARM for side, slack in sides)])
-        excess *= min(1.0, BLOCK / n)  # far ahead, rows err together
+        excess = np.array([wide, *((side - slack) / _FAR_ALARM for side, slack in sides)])
+        excess *= min(1.0, BLOCK / n) ** 0.5  # far ahead, rows err together
         paths = self.sums[:, None] + np.cumsum(excess, axis=1)
         paths -= np.minimum(np.minimum.accumulate(paths, axis=1), 0.0)
         is_low = paths < _LOW * _LARGEST_EXCESS[:, None]

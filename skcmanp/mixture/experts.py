@@ -184,27 +184,30 @@ class Experts:
         ring = self.ring.with_last_targets(y)
         known = np.column_stack([self.columns.of_regressions(X), np.arange(self.n_seen - n, self.n_seen)])
         first, second = slice(n - n_second), slice(n - n_second, n)
-        known_to_trees = ring.last(RECENT, n_second), ring.last(n - n_second, n_second)
-        trees = [
-            old.restarted(self.columns, recent, self.n_seen - n_second)
-            for old, recent in zip(self.trees, known_to_trees, strict=True)
+
+        recent = ring.last(RECENT, n_second), ring.last(n - n_second, n_second)
+        begun = [
+            trees.restarted(self.columns, rows, self.n_seen - n_second)
+            for trees, rows in zip(self.trees, recent, strict=True)
         ]
         codes = self.columns.of_trees(X[second])
-        base[second, 2:] = np.column_stack([new.predict(codes, known[second])[0] for new in trees])
-        weight = np.full(n, _RESTART)
-        weight[second] = 1.0
+        base[second, 2:] = np.column_stack([trees.predict(codes, known[second])[0] for trees in begun])
+        errors = y[second, 0] - base[second, 2:].T
+        recent = ring.last(RECENT), ring.last(n)
+        trees = tuple(
+            trees.learned(self.columns, rows, self.n_seen, error)
+            for trees, rows, error in zip(begun, recent, errors, strict=True)
+        )
+
+        weight = np.where(np.arange(n) < n - n_second, _RESTART, 1.0)
         means, regressions = [base[second].T], []
         for old, columns in zip(self.regressions, _columns(known, base), strict=True):
             halfway = old.restarted(columns[first], y[first, 0], weight[first])
             means.append(halfway.predict(columns[second])[0])
             regressions.append(old.restarted(columns, y[:, 0], weight))
-        known_to_trees, errors = (ring.last(RECENT), ring.last(n)), y[second, 0] - base[second, 2:].T
-        trees = [
-            new.learned(self.columns, recent, self.n_seen, error)
-            for new, recent, error in zip(trees, known_to_trees, errors, strict=True)
-        ]
-        changed = {"ring": ring, "trees": tuple(trees), "regressions": tuple(regressions)}
-        return replace(self, start=self.n_seen - n_rows, **changed), np.concatenate(means), y[second, 0]
+        start = self.n_seen - n_rows
+        experts = replace(self, ring=ring, trees=trees, regressions=tuple(regressions), start=start)
+        return experts, np.concatenate(means), y[second, 0]
 
     def remade(self) -> Experts:
         """With all that is made of the rest, which bytes do not hold."""

@@ -13,6 +13,7 @@ from skcmanp.frames import Kind
 
 Array = NDArray[np.float64]
 
+_ENOUGH = 100  # rows; the range of fewer says little
 # So many rows of a chunk, and such a share of it, are no faulty readings.
 _MANY, _SHARE = 10, 0.25
 
@@ -30,10 +31,13 @@ class Limits:
     ----------
     low, high : ndarray (c,)
         NaN before any value. Columns that have not varied yet have no limits.
+    n_rows : int, default=0
+        At first, no column has limits.
     """
 
     low: Array
     high: Array
+    n_rows: int = 0
 
     @classmethod
     def none(cls, n_columns: int) -> Self:
@@ -43,13 +47,14 @@ class Limits:
     def clipped(self, X: Array, kinds: Sequence[Kind]) -> Array:
         """Rows as they count, (n, c) -> (n, c): numbers and dates within reach."""
         reach = np.where(np.isin(kinds, (Kind.NUMBER, Kind.DATE)), self.high - self.low, np.nan)
-        has_limits = reach > 0
+        has_limits = (reach > 0) & (self.n_rows >= _ENOUGH)
         low, high = np.where(has_limits, self.low - reach, -np.inf), np.where(has_limits, self.high + reach, np.inf)
         return np.clip(X, low, high)
 
     def learned(self, X: Array, kinds: Sequence[Kind]) -> tuple[Limits, Array]:
         """With further rows (n, c), and these as they count from now on."""
         clipped = self.clipped(X, kinds)
-        n_beyond = (X < clipped).sum(axis=0) + (X > clipped).sum(axis=0)  # of values that are not missing
+        n_beyond = ((clipped != X) & ~np.isnan(X)).sum(axis=0)
         rows = np.where(n_beyond >= np.maximum(_MANY, _SHARE * len(X)), X, clipped)
-        return Limits(np.fmin(self.low, np.fmin.reduce(rows)), np.fmax(self.high, np.fmax.reduce(rows))), rows
+        low, high = np.fmin(self.low, np.fmin.reduce(rows)), np.fmax(self.high, np.fmax.reduce(rows))
+        return Limits(low, high, self.n_rows + len(rows)), rows

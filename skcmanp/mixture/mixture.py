@@ -28,7 +28,7 @@ from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
 
-_FORMAT = "skcmanp.stream.1"
+_FORMAT = "skcmanp.stream.2"
 
 _N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
 
@@ -193,7 +193,7 @@ class StreamState:
     def _begun_anew(self, learner: Learner, rows: Rows) -> StreamState:
         """With these rows and, if they are few, some before them, as the first ones."""
         before = self.experts.ring.last(max(BLOCK - len(rows.y), 0))
-        known = Rows(*(np.concatenate(pair) for pair in zip(before[:2], rows[:2], strict=True)))
+        known = Rows(np.concatenate([before.X, rows.X]), np.concatenate([before.y, rows.y]))
         return self.begin(learner, known, self.experts.n_seen - len(before.y))
 
     def _after_break(self, learner: Learner, rows: Rows, forecasts: Forecasts, n_rows: int) -> StreamState:
