@@ -17,7 +17,7 @@ BLOCK = 100
 # Of a sum of squared standardised errors: what a row counts at most, what it may count, and the threshold.
 _CAP, _SLACK, _ALARM = 9.0, 3.0, 400.0
 # The same of errors above, below, and of any sign. A day of 24 rows that is unlike all others is no break.
-_FAR, _SLACKS, _FAR_ALARM = 6.0, (2.5, 2.5, 3.0), 100.0
+_FAR, _SLACKS, _FAR_ALARM = 6.0, (2.5, 2.5, 3.0), 140.0
 
 # What one row can bring a sum by. It takes so much of it to take a row for the first one of a change.
 _LARGEST_EXCESS = np.array([(_CAP - _SLACK) / _ALARM, *((_FAR - slack) / _FAR_ALARM for slack in _SLACKS)])
