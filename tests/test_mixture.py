@@ -10,9 +10,11 @@ from scipy.stats import norm
 from sklearn.linear_model import BayesianRidge
 
 from skcmanp.frames import Kind
+from skcmanp.mixture.breaks import BreakSignal
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.conformal import LEVELS, RATE, ConformalWidths
 from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
+from skcmanp.mixture.limits import Limits
 from skcmanp.mixture.linear import DiscountedRegressions, discounts
 from skcmanp.mixture.ring import Ring
 from skcmanp.mixture.scale import LogScale
@@ -245,3 +247,87 @@ def test_columns_that_have_not_varied_may_matter():
         found = DiscountedRegressions.empty(3, [1e3], n_encoded=n_encoded).learned(Z, y)
         usual, moved = Z[:1], np.add(Z[:1], [0.0, 3.0, 0.0])
         assert (found.predict(moved)[1][0, 0] > 1.2 * found.predict(usual)[1][0, 0]) == widens
+
+
+def signal_of(errors, std, size):
+    """The signal, and after how many rows a break is declared, of a stream that is known after its first 300 rows."""
+    signal = BreakSignal.none()
+    for start in range(0, len(errors), size):
+        rows = slice(start, start + size)
+        signal = signal.learned(errors[rows], std[rows], 1e-9, start >= 300)
+        if signal.value >= 1:
+            return signal, start + size
+    return signal, 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("tails", [1.0, 3.0])
+def test_usual_errors_are_no_break(size, tails):
+    rng = np.random.default_rng(0)
+    noise = np.where(np.arange(4000) // 12 % 2, 0.1, 1.0)  # by night and by day
+    errors = noise * np.sign(rng.normal(size=4000)) * np.abs(rng.normal(size=4000)) ** tails
+    std = np.where(noise < 1, errors[noise < 1].std(), errors[noise == 1].std())
+    assert signal_of(errors, std, size)[1] == 0
+    errors[2000:2024] = 50.0  # a day
+    assert signal_of(errors, std, size)[1] == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("kind", ["above", "below", "any sign"])
+def test_a_break_is_found_where_it_began_even_if_intervals_grow(size, kind):
+    rng = np.random.default_rng(0)
+    errors = rng.normal(size=1000)
+    signs = {"above": 1.0, "below": -1.0, "any sign": rng.choice([-1.0, 1.0], 190)}[kind]
+    errors[810:] += 30 * signs
+    std = np.where(np.arange(1000) < 815, 1.0, 30.0)
+    signal, n_rows = signal_of(errors, std, size)
+    assert 840 < n_rows <= 900
+    assert abs(n_rows - signal.n_rows - 810) <= 3
+    assert signal.reset().value == 0
+    assert signal.reset().usual == signal.usual
+
+
+def test_sums_do_not_depend_on_chunks_up_to_a_block():
+    errors = np.random.default_rng(0).normal(size=100)
+    errors[60:] += 20
+    known = BreakSignal.none().learned(np.ones(300), np.ones(300), 1e-9, False)
+    whole = known.learned(errors[:60], np.ones(60), 1e-9, True).learned(errors[60:], np.ones(40), 1e-9, True)
+    parts = known
+    for start in range(0, 100, 20):
+        parts = parts.learned(errors[start : start + 20], np.ones(20), 1e-9, True)
+    np.testing.assert_allclose(
+        parts.squares, known.learned(np.minimum(errors, 3), np.ones(100), 1e-9, True).squares, rtol=0.5
+    )
+    np.testing.assert_allclose(parts.sums[0], whole.sums[0])
+    assert parts.lengths[0] == whole.lengths[0]
+
+
+NUMBERS = (Kind.NUMBER,) * 2
+
+
+def test_values_far_beyond_their_range_count_less():
+    X = np.random.default_rng(0).uniform(size=(200, 2))
+    limits, rows = Limits.none(2).learned(X, NUMBERS)
+    np.testing.assert_array_equal(rows, X)
+    far = np.array([[1e9, -np.inf], [0.5, np.nan], [1.5, -0.5]])
+    np.testing.assert_allclose(limits.clipped(far, NUMBERS), [[2, -1], [0.5, np.nan], [1.5, -0.5]], atol=0.05)
+    np.testing.assert_array_equal(limits.clipped(far, (Kind.CATEGORY, Kind.UNKNOWN)), far)
+    after, rows = limits.learned(far, NUMBERS)  # each chunk may go farther
+    np.testing.assert_array_equal(rows, limits.clipped(far, NUMBERS))
+    assert after.clipped(far, NUMBERS)[0, 0] == pytest.approx(4, abs=0.1)
+
+
+def test_many_values_beyond_are_news():
+    X = np.random.default_rng(0).uniform(size=(200, 2))
+    limits, _ = Limits.none(2).learned(X, NUMBERS)
+    later = X[:40] * [1000, 1]
+    after, rows = limits.learned(later, NUMBERS)
+    np.testing.assert_array_equal(rows, later)
+    np.testing.assert_array_equal(after.clipped(later, NUMBERS), later)
+
+
+def test_columns_have_no_limits_before_they_vary_nor_of_few_rows():
+    constant, _ = Limits.none(2).learned(np.ones((200, 2)), NUMBERS)
+    few, _ = Limits.none(2).learned(np.random.default_rng(0).uniform(size=(20, 2)), NUMBERS)
+    for limits in (constant, few):
+        assert (limits.clipped(np.full((1, 2), 1e9), NUMBERS) == 1e9).all()

@@ -180,7 +180,7 @@ class Experts:
         """
         n = min(n_rows, len(self.said))
         n_second = n // 2
-        X, (base, y) = self.ring.last(n).X, self.said.last(n)[:2]
+        X, base, y = self.ring.last(n).X, self.said.last(n).X.copy(), self.said.last(n).y
         ring = self.ring.with_last_targets(y)
         known = np.column_stack([self.columns.of_regressions(X), np.arange(self.n_seen - n, self.n_seen)])
         first, second = slice(n - n_second), slice(n - n_second, n)
