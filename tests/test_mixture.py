@@ -295,9 +295,6 @@ def test_sums_do_not_depend_on_chunks_up_to_a_block():
     parts = known
     for start in range(0, 100, 20):
         parts = parts.learned(errors[start : start + 20], np.ones(20), 1e-9, True)
-    np.testing.assert_allclose(
-        parts.squares, known.learned(np.minimum(errors, 3), np.ones(100), 1e-9, True).squares, rtol=0.5
-    )
     np.testing.assert_allclose(parts.sums[0], whole.sums[0])
     assert parts.lengths[0] == whole.lengths[0]
 
