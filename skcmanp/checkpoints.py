@@ -115,13 +115,13 @@ def load_checkpoint(source: str | Path | bytes) -> tuple[CMANP, dict[str, Any]]:
     try:
         header, weights = _content(data)
         config, card = CMANPConfig.from_dict(header["config"]), header["card"]
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, NotImplementedError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{what} is damaged, or was not written by skcmanp.save_checkpoint: {error}") from error
     if not isinstance(card, dict):
         raise ValueError(f"{what} is damaged: its card is not a table.")
     try:
         return _model(config, weights), card
-    except ValueError as error:
+    except (NotImplementedError, ValueError) as error:
         raise ValueError(f"{what} does not match its own configuration: {error}") from error
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -51,6 +52,16 @@ def locked(folder: Path) -> Iterator[None]:
         for partial in folder.rglob(".*.partial"):
             partial.unlink(missing_ok=True)
         yield
+
+
+def check_archive(path: Path) -> None:
+    """Raise an error unless all parts of a zip archive, such as torch writes, are as they were written.
+
+    Each has a checksum, a CRC-32, that torch itself does not look at.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"{damaged} is not as it was written")
 
 
 def _lock(file: BinaryIO) -> None:

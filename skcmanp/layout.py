@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# More arrays, and larger ones, no file of this package has. Reading what a forger made up could else take minutes.
+_MOST_ARRAYS, _LARGEST_AXIS, _MOST_AXES = 10_000, 2**40, 8
+# Longer headers are not kept.
+_LONG = 2**16
+
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -61,7 +66,7 @@ def arrays_in(data: bytes, header: str) -> dict[str, NDArray[Any]]:
         not begin where the one before it ends, or if the last does not end where
         the file does.
     """
-    places, end = _places(header)
+    places, end = (_places if len(header) <= _LONG else _places.__wrapped__)(header)
     start = start_of_body(data)
     if start + end != len(data):
         raise ValueError(f"{len(data) - start} bytes are not {end}, as many as their arrays have")
@@ -74,16 +79,19 @@ def _places(header: str) -> tuple[list[tuple[str, np.dtype[Any], tuple[int, ...]
     try:
         table = json.loads(header)
         table.pop("__metadata__", None)
+        if len(table) > _MOST_ARRAYS:
+            raise ValueError(f"{len(table)} arrays")
         found = sorted((told["data_offsets"], name, told["dtype"], told["shape"]) for name, told in table.items())
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"they are not a safetensors file: {error!r}") from error
     places, end = [], 0
     for offsets, name, dtype, shape in found:
-        is_shape = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        is_shape = isinstance(shape, list) and len(shape) <= _MOST_AXES
+        is_shape = is_shape and all(type(n) is int and 0 <= n <= _LARGEST_AXIS for n in shape)
         if not (is_shape and isinstance(dtype, str) and dtype in _DTYPES):
-            raise ValueError(f"the array {name!r} is of dtype {dtype} and shape {shape}")
+            raise ValueError(f"the array {name[:80]!r} is of dtype {str(dtype)[:80]} and shape {str(shape)[:80]}")
         begin, end = end, end + math.prod(shape) * _DTYPES[dtype].itemsize
         if offsets != [begin, end]:
-            raise ValueError(f"the array {name!r} is at {offsets}, not at {[begin, end]}")
+            raise ValueError(f"the array {name[:80]!r} is at {str(offsets)[:80]}, not at {[begin, end]}")
         places.append((name, _DTYPES[dtype], tuple(shape), begin))
     return places, end

@@ -40,6 +40,8 @@ PRIORS: dict[str, type] = {
     "trees": RandomTrees,
 }
 
+# Recipes that one may be built on, each on the next.
+_MOST_BASES = 50
 
 # What values of tasks and priors may be; others are integers from 1 on, or finite.
 RANGES = {
@@ -154,6 +156,8 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """What a recipe says, laid over its base, which is read with those that build on it `above`."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no recipe {path}{f', the base of {above[-1]}' if above else ''}.")
+    if len(above) > _MOST_BASES:
+        raise ValueError(f"{above[0]} is built on more than {_MOST_BASES} others, each on the next; join some of them.")
     if any(path.samefile(other) for other in above):
         circle = " -> ".join(str(recipe) for recipe in (*above, path))
         raise ValueError(f"{above[0]} is built on itself: {circle}; take base out of one of them.")

@@ -172,8 +172,8 @@ def test_counts_are_not_bent_until_their_lowest_is_alone(mean):
     assert abs(choose(y).bend[0]) < 5
 
 
-@pytest.mark.parametrize("scale", [1e-160, 1e-200])
-def test_targets_whose_squares_are_zero_stay_as_they_are(scale):
+@pytest.mark.parametrize("scale", [1e-160, 1e-200, 1e155, 1e290])
+def test_targets_whose_squares_are_no_numbers_stay_as_they_are(scale):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(100, 2)), scale * rng.lognormal(size=100)
     found = choose_warp(Rows(X, y[:, None] / scale, np.ones(100)), y[:, None])

@@ -1,9 +1,11 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
-from skcmanp.files import locked, replacing
+from skcmanp.files import check_archive, locked, replacing
 
 
 def test_a_file_is_replaced_once_it_is_written(tmp_path):
@@ -56,3 +58,23 @@ def test_a_folder_is_kept_to_one_process_until_it_ends(tmp_path):
     (tmp_path / ".state.1-ab.partial").write_text("left by the killed one")
     with locked(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_every_flipped_bit_of_what_an_archive_holds_is_noticed(tmp_path):
+    path = tmp_path / "weights.pt"
+    weights = torch.linspace(0, 1, 100)
+    torch.save({"weights": weights}, path)
+    check_archive(path)
+    data, n_refused = path.read_bytes(), 0
+    for at in np.random.default_rng(0).integers(8 * len(data), size=300).tolist():
+        damaged = bytearray(data)
+        damaged[at // 8] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        try:
+            check_archive(path)
+            found = torch.load(path, weights_only=True)
+        except Exception:  # by whatever reader notices first
+            n_refused += 1
+        else:
+            assert torch.equal(found["weights"], weights)
+    assert n_refused > 100

@@ -64,12 +64,18 @@ def test_a_header_written_by_hand_is_read():
         {"a": A, "b": B, "c": B},
         {"a": A, "b": B, "c": B | {"data_offsets": [24, 32]}},
         {"a": A, "b": B, "c": B | {"data_offsets": [2**64, 2**64 + 8]}},
+        {"a": A, "b": B | {"shape": [2**62] * 50_000}},
+        {"a": A, "b": B | {"shape": [10**4000]}},
+        {"a": A, "b": B | {"shape": [1] * 9}},
+        {str(i): B for i in range(20_000)},
+        {"a": A, "x" * 10**6: B | {"dtype": "F8_E4M3"}},
     ],
 )
 def test_arrays_that_are_not_one_after_another_are_refused(header):
     data = file_of(header, bytes(24))
-    with pytest.raises(ValueError, match=r"not a safetensors file|the array|as many as their arrays have"):
+    with pytest.raises(ValueError, match=r"not a safetensors|the array|as many as their arrays|20000 arrays") as error:
         arrays_in(data, header_of(data))
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("n", [0, 16, 23, 25, 32])

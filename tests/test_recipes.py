@@ -122,6 +122,13 @@ def test_mistakes_in_building_on_another_are_named(tmp_path, text, message):
         load_recipe(write_on(tmp_path, text))
 
 
+def test_chains_of_bases_end(tmp_path):
+    for i in range(1000):
+        (tmp_path / f"{i}.toml").write_text(f'base = "{i + 1}.toml"\n')
+    with pytest.raises(ValueError, match=r"0\.toml is built on more than 50 others"):
+        load_recipe(tmp_path / "0.toml")
+
+
 def test_absent_bases_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no recipe .*absent\.toml, the base of .*derived\.toml"):
         load_recipe(write_on(tmp_path, 'base = "absent.toml"\n'))

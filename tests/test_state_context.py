@@ -310,6 +310,33 @@ def test_what_is_read_does_not_depend_on_the_buffer():
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_rows": 2**63 - 1},
+        {"n_rows": 10**29},
+        {"weight": np.float32(3)},
+        {"weight": 10**29},
+        *({"softmax": (name, 1.5e308)} for name in ("s", "peak")),
+        *({"softmax": (name, dtype)} for name in ("m", "s", "o", "peak") for dtype in ("complex128", "object")),
+        *({"sums": (name, dtype)} for name in "abcd" for dtype in ("complex128", "object", "float32")),
+    ],
+    ids=str,
+)
+def test_states_that_were_made_of_other_numbers_are_not_merged(changes):
+    good = midstream()
+    summary = good.summary
+    for part, change in changes.items():
+        if isinstance(change, tuple):
+            name, value = change
+            array = getattr(getattr(summary, part), name)
+            array = array.astype(value) if isinstance(value, str) else np.full_like(array, value)
+            change = replace(getattr(summary, part), **{name: array})
+        summary = replace(summary, **{part: change})
+    with pytest.raises(ValueError, match=r"dtype float64|no .* rows|not finite|weigh"):
+        good.merge(replace(good, summary=summary))
+
+
+@pytest.mark.parametrize(
     ("header", "arrays"),
     [
         ({"checkpoint": 5}, {}),
@@ -326,6 +353,7 @@ def test_what_is_read_does_not_depend_on_the_buffer():
         ({}, {"summary.weight": np.ones(2)}),
         ({}, {"summary.weight": None}),
         ({}, {"summary.n_rows": np.array([-1])}),
+        ({}, {"summary.n_rows": np.array([2**63 - 1])}),
         ({}, {"summary.n_rows": np.array([5.0])}),
         ({}, {"summary.n_rows": np.array([6])}),
         ({}, {"summary.sums.b": np.full((2, 7, 1), np.nan)}),

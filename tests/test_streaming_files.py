@@ -48,6 +48,8 @@ def test_missing_columns_are_named(path):
         ("data.csv", "a,y\n1,red\n", r"data\.csv cannot be read as columns of numbers: .*red"),
         ("data.csv", "a,b,y\n1,2\n", "the header names 3 columns, the rows have 2"),
         ("data.csv", "a,a,y\n1,2,3\n", r"data\.csv cannot be read .* It has 2 columns named 'a'"),
+        ("data.npz", "", r"data\.npz cannot be read as columns of numbers"),
+        ("data.npz", "PK\003\004xxxx", r"data\.npz cannot be read as columns of numbers"),
         ("data.txt", "a", r"data\.txt is of an unknown kind; the known ones are \.csv, \.parquet, \.npz"),
     ],
 )

@@ -59,7 +59,10 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     torch.save({**tensors, "y": batch.y * torch.nan}, path)
     with pytest.raises(ValueError, match=r"4-0\.pt does not hold 4 tasks; remove it"):
         kept.sample(4, torch.Generator().manual_seed(0))
-    for content in (path.read_bytes()[:-50], b"", b"text"):
+    whole = path.read_bytes()
+    at = len(whole) // 2
+    flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    for content in (whole[:-50], flipped, b"", b"text"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"4-0\.pt is damaged; remove it, and it is drawn again"):
             kept.sample(4, torch.Generator().manual_seed(0))

@@ -324,6 +324,17 @@ def test_a_damaged_state_is_named_and_how_to_go_on(tmp_path, content):
         meta_train(*fresh(), OPTIONS, state_path=path, progress=False)
 
 
+def test_a_flipped_bit_in_a_state_is_noticed(tmp_path):
+    path = tmp_path / "state.pt"
+    meta_train(*fresh(), dataclasses.replace(OPTIONS, steps=2), state_path=path, progress=False)
+    data = bytearray(path.read_bytes())
+    weight = next(iter(torch.load(path, weights_only=True)["model"].values()))
+    data[data.index(weight.numpy().tobytes()[:32])] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"state\.pt is damaged, .*or remove it.*not as it was written"):
+        meta_train(*fresh(), OPTIONS, state_path=path, progress=False)
+
+
 @pytest.mark.parametrize(
     ("changes", "identity", "message"),
     [

@@ -26,7 +26,7 @@ LEAST = 0.02
 
 # Less skewed targets, and fewer rows, stay as they are.
 _LEAST_SKEW = 0.5
-_LEAST_SPAN = 1e-150  # squares of smaller numbers are zero
+_LEAST_SPAN, _LARGEST = 1e-150, 1e150  # squares of smaller numbers are zero, and of larger ones infinite
 _LEAST_ROWS = 40
 _ROWS = 4096
 
@@ -92,8 +92,8 @@ def choose_warp(rows: Rows, y: Array) -> Warp:
 
 def _choose(rows: Rows, y: Array) -> tuple[float, float, float]:
     identity = 0.0, 0.0, 1.0
-    share, span = rows.weight / rows.weight.sum(), np.ptp(y)
-    if len(y) < _LEAST_ROWS or span <= max(_ROUNDING * np.abs(y).max(), _LEAST_SPAN):
+    share, span, largest = rows.weight / rows.weight.sum(), np.ptp(y), np.abs(y).max()
+    if len(y) < _LEAST_ROWS or span <= max(_ROUNDING * largest, _LEAST_SPAN) or largest >= _LARGEST:
         return identity
     values, where = np.unique(y, return_inverse=True)
     if np.bincount(where, share, len(values)).max() > _LARGEST_ATOM:

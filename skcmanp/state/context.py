@@ -217,7 +217,7 @@ class ContextState:
             return cls._from_bytes(data)
         except Exception as error:  # bytes of unknown origin may hold anything
             raise ValueError(
-                f"The bytes are damaged or not a context written by ContextState.to_bytes: {error}"
+                f"The bytes are damaged or not a context written by ContextState.to_bytes: {str(error)[:500]}"
             ) from error
 
     @classmethod

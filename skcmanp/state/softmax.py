@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 DOUBLE = float(np.finfo(np.float64).eps)
 
 
+# No rows lead to larger sums of weights, at any reference.
+_LARGEST_SUM = 1e140
+
 # Attention's outputs are means of values, which networks keep far smaller.
 LARGEST_OUTPUT = 1e15
 
@@ -94,10 +97,12 @@ class RunningSoftmax:
 
     def check_possible(self) -> None:
         """Raise ValueError unless there could be rows with these statistics."""
+        if not all(array.dtype == np.float64 for array in (self.m, self.s, self.o, self.peak)):
+            raise ValueError("The softmax statistics are not of dtype float64.")
         if self.o.ndim != 4 or {self.m.shape, self.s.shape, self.peak.shape} != {self.o.shape[:-1]}:
             raise ValueError("The shapes of the softmax statistics do not match.")
         finite = np.isfinite(self.m) & np.isfinite(self.peak) & (self.peak >= (1 - 1e-6) * self.s)
-        seen = finite & (self.s > 0)
+        seen = finite & (self.s > 0) & (self.peak <= _LARGEST_SUM)
         if not (are_all(seen) or are_all(seen | (np.isneginf(self.m) & (self.s == 0) & (self.peak == 0)))):
             raise ValueError("The softmax statistics are not finite, negative, or more than was ever read.")
         largest = LARGEST_OUTPUT * self.s  # zero where nothing was read

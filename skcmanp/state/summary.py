@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from skcmanp.state.softmax import DOUBLE, RunningSoftmax
 from skcmanp.state.sums import RunningSums
 
+_MOST_ROWS = 2**53
+
 _SOFTMAX = [f"softmax.{field.name}" for field in fields(RunningSoftmax)]
 _SUMS = [f"sums.{field.name}" for field in fields(RunningSums)]
 
@@ -89,8 +91,9 @@ class Summary:
         self.sums.check_possible()
         if len(self.softmax.m) != len(self.sums.b):
             raise ValueError("The softmax statistics and the memory's sums are of different numbers of targets.")
-        if not (0 <= self.weight < np.inf and self.n_rows >= 0):
-            raise ValueError(f"There are no {self.n_rows} rows of weight {self.weight:g}.")
+        kinds_are_right = isinstance(self.weight, float) and isinstance(self.n_rows, int)
+        if not (kinds_are_right and 0 <= self.weight < np.inf and 0 <= self.n_rows <= _MOST_ROWS):
+            raise ValueError(f"There are no {str(self.n_rows)[:40]} rows of weight {str(self.weight)[:40]}.")
 
     def arrays(self) -> dict[str, NDArray]:
         """Everything as named arrays, for serialisation."""

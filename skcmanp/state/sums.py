@@ -94,6 +94,8 @@ class RunningSums:
 
     def check_possible(self) -> None:
         """Raise ValueError unless there could be rows with these sums."""
+        if not all(array.dtype == np.float64 for array in (self.a, self.b, self.c, self.d)):
+            raise ValueError("The memory's sums are not of dtype float64.")
         n_packed = self.b.shape[1] * (self.b.shape[1] + 1) // 2 if self.b.ndim == 3 else -1
         if (self.a.shape, self.c.shape, self.d.shape) != ((n_packed,), self.b.shape[::2], self.b.shape):
             raise ValueError("The shapes of the memory's sums do not match.")

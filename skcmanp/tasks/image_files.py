@@ -82,7 +82,7 @@ def read_images(
 def _read_npz(path: Path, labelled: bool) -> tuple[NDArray, NDArray]:
     names = ["images", "labels"] if labelled else ["images"]
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             content = {name: arrays[name] for name in names if name in arrays.files}
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not an npz file: {error}") from error

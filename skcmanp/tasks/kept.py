@@ -8,7 +8,7 @@ from pathlib import Path
 import joblib
 import torch
 
-from skcmanp.files import replacing
+from skcmanp.files import check_archive, replacing
 from skcmanp.progress import progress_bar
 from skcmanp.tasks.base import TaskBatch, TaskGenerator
 
@@ -88,6 +88,7 @@ def _read(path: Path, batch_size: int) -> TaskBatch:
         If the file is damaged, or not of such a batch.
     """
     try:
+        check_archive(path)
         batch = TaskBatch(**torch.load(path, weights_only=True))
         sizes = {len(values) for values in batch if values is not None}
         rows = batch.x.shape[:2] == batch.y.shape[:2] and batch.x_target.shape[:2] == batch.y_target.shape[:2]

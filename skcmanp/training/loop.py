@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from skcmanp.files import replacing
+from skcmanp.files import check_archive, replacing
 from skcmanp.nn.calibration import calibrate, sharpen
 from skcmanp.nn.model import CMANP
 from skcmanp.progress import progress_bar
@@ -343,6 +343,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         If the file is damaged, or not a run's.
     """
     try:
+        check_archive(path)
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # whatever a damaged archive makes of the reader
         raise ValueError(
