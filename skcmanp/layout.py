@@ -1,7 +1,7 @@
 """How a safetensors file is laid out: a header that says where each array is, and all arrays one after another.
 
-Files are written, and on the whole read, by the format's own library. It copies
-every array, which for a state takes most of the time of reading one.
+The format's own library copies every array, once when it reads and twice when it
+writes, which for a state would take most of the time of either.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 _MOST_ARRAYS, _LARGEST_AXIS, _MOST_AXES = 10_000, 2**40, 8
 # Longer headers are not kept.
 _LONG = 2**16
+_ALIGNMENT = 8  # bytes
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -25,6 +26,27 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
 }
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+def file_of(arrays: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
+    """A safetensors file of arrays of 32 or 64 bits, signed or floating-point.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    metadata : dict of str to str
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    body, end = [], 0
+    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):  # so that all are aligned
+        stored = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        begin, end = end, end + stored.nbytes
+        header[name] = {"dtype": _NAMES[stored.dtype], "shape": array.shape, "data_offsets": [begin, end]}
+        body.append(stored.data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return b"".join([len(text).to_bytes(8, "little"), text, *body])
 
 
 def start_of_body(data: bytes) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from skcmanp.layout import arrays_in, metadata_of, start_of_body
+from skcmanp.layout import arrays_in, file_of, metadata_of, start_of_body
 
 DTYPES = [np.float64, np.float32, np.int64, np.int32]
 ARRAYS = st.sampled_from(DTYPES).flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=0, min_side=0, max_side=4)))
@@ -17,7 +17,7 @@ def header_of(data):
     return data[8 : start_of_body(data)].decode()
 
 
-def file_of(header, body):
+def written_by_hand(header, body):
     text = (header if isinstance(header, str) else json.dumps(header)).encode()
     return len(text).to_bytes(8, "little") + text + body
 
@@ -40,7 +40,7 @@ B = {"dtype": "I32", "shape": [1, 2], "data_offsets": [16, 24]}
 
 
 def test_a_header_written_by_hand_is_read():
-    data = file_of({"b": B, "a": A}, bytes(24))
+    data = written_by_hand({"b": B, "a": A}, bytes(24))
     assert {name: array.shape for name, array in arrays_in(data, header_of(data)).items()} == {"a": (2,), "b": (1, 2)}
 
 
@@ -72,15 +72,29 @@ def test_a_header_written_by_hand_is_read():
     ],
 )
 def test_arrays_that_are_not_one_after_another_are_refused(header):
-    data = file_of(header, bytes(24))
+    data = written_by_hand(header, bytes(24))
     with pytest.raises(ValueError, match=r"not a safetensors|the array|as many as their arrays|20000 arrays") as error:
         arrays_in(data, header_of(data))
     assert len(str(error.value)) < 400
 
 
+@given(named=st.dictionaries(st.text(max_size=5).filter(lambda name: name != "__metadata__"), ARRAYS, max_size=5))
+def test_the_formats_library_reads_what_is_written(named):
+    metadata = {"some": 'text with "quotes" and ü'}
+    data = file_of(named, metadata)
+    found, mine = safetensors.numpy.load(data), arrays_in(data, header_of(data))
+    assert found.keys() == mine.keys() == named.keys()
+    assert metadata_of(data) == metadata
+    for name, array in named.items():
+        for other in (found[name], mine[name]):
+            assert other.dtype == array.dtype
+            assert other.flags.aligned
+            np.testing.assert_array_equal(other, array)
+
+
 @pytest.mark.parametrize("n", [0, 16, 23, 25, 32])
 def test_bodies_of_other_lengths_are_refused(n):
-    data = file_of({"a": A, "b": B}, bytes(n))
+    data = written_by_hand({"a": A, "b": B}, bytes(n))
     with pytest.raises(ValueError, match=f"{n} bytes are not 24"):
         arrays_in(data, header_of(data))
 

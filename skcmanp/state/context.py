@@ -12,13 +12,12 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from skcmanp.adaptation import Adaptation
 from skcmanp.adaptation.first_rows import FirstRows
 from skcmanp.frames import Kind
-from skcmanp.layout import arrays_in
+from skcmanp.layout import arrays_in, file_of
 from skcmanp.seal import seal, split_header, unsealed
 from skcmanp.state.softmax import DOUBLE
 from skcmanp.state.summary import Summary
@@ -191,9 +190,8 @@ class ContextState:
         Before a stream's thousandth row, and unless something has frozen the
         adaptation, they hold the first rows.
         """
-        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
         header = json.dumps({name: getattr(self, name) for name in _HEADER})
-        return seal(safetensors.numpy.save(arrays, metadata={_FORMAT: unsealed(header)}), _FORMAT)
+        return seal(file_of(self._arrays(), {_FORMAT: unsealed(header)}), _FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> ContextState:
