@@ -268,6 +268,44 @@ def test_a_level_that_jumps_is_followed_whatever_the_chunks(model, jump, size):
     assert np.mean(np.abs(errors) < 1.645 * std[-40:]) > 0.7
 
 
+@pytest.mark.parametrize("wild", [-9999.0, 1e12, 1e36])
+def test_a_faulty_target_hides_no_break(model, wild):
+    X, y = straight_line(800)
+    y[350], y[550:] = wild, y[550:] + 20
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    _, std = learned_on(reg, X[300:500], y[300:500], 100)
+    assert std[100:].mean() < 0.5
+    learned_on(reg, X[500:700], y[500:700], 50)
+    assert abs(reg.breaks_at_ - 550) <= 2
+    assert np.sqrt(np.mean((reg.predict(X[700:]) - y[700:]) ** 2)) < 1
+
+
+def test_a_faulty_target_in_the_second_chunk_is_forgiven(model):
+    X, y = straight_line(600)
+    y[150] = -9999
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:100], y[:100])
+    mean, _ = learned_on(reg, X[100:], y[100:], 100)
+    assert np.sqrt(np.mean((mean[200:] - y[300:]) ** 2)) < 1
+
+
+def test_a_faulty_target_after_a_break_is_forgiven(model):
+    X, y = straight_line(700)
+    y[450:], y[460] = y[450:] + 20, 1e6
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:400], y[:400])
+    mean, _ = learned_on(reg, X[400:], y[400:], 20)
+    assert np.sqrt(np.mean((mean[150:] - y[550:]) ** 2)) < 1
+
+
+@pytest.mark.parametrize("far", [20.0, -9999.0])
+def test_a_world_may_return(model, far):
+    X, y = straight_line(900)
+    y[450:600] += far
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:400], y[:400])
+    mean, _ = learned_on(reg, X[400:], y[400:], 25)
+    assert abs(reg.breaks_at_ - 600) <= 2
+    assert np.sqrt(np.mean((mean[350:] - y[750:]) ** 2)) < 1
+
+
 def test_a_break_within_a_large_chunk_is_found(model):
     X, y = straight_line(3300)
     y[2100:] += 50

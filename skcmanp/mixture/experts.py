@@ -29,6 +29,7 @@ ADAPTED, _ADAPTED_HALF_LIFE = 2000, 4000.0
 # Rows whose forecasts tell how those of a network that is adapted anew differ from the old one's.
 _SAID = 500
 _RESTART = 0.05  # weight of rows around a break
+_FARTHEST = 20.0  # median deviations of targets after a break from their middle
 _AFTER_BREAK = 500  # rows that a new world has to show before anything is adapted to it
 
 _BASE = ("all rows", "adapted anew", "trees", "trees on residuals")
@@ -181,6 +182,7 @@ class Experts:
         n = min(n_rows, len(self.said))
         n_second = n // 2
         X, base, y = self.ring.last(n).X, self.said.last(n).X.copy(), self.said.last(n).y
+        y = _without_spikes(y)
         ring = self.ring.with_last_targets(y)
         known = np.column_stack([self.columns.of_regressions(X), np.arange(self.n_seen - n, self.n_seen)])
         first, second = slice(n - n_second), slice(n - n_second, n)
@@ -236,6 +238,13 @@ class Experts:
         before = self.n_seen - self.start
         counts = _counts(before + n_new, first=_AFTER_BREAK if self.start else ADAPTED)
         return any(before < count for count in counts)
+
+
+def _without_spikes(y: Array) -> Array:
+    """Targets that came, (n, 1), with those that are far from all others brought nearer."""
+    middle = np.median(y)
+    reach = _FARTHEST * np.median(np.abs(y - middle))
+    return np.clip(y, middle - reach, middle + reach)
 
 
 def _columns(known: Array, base: Array) -> tuple[Array, Array, Array]:

@@ -42,6 +42,7 @@ _TRUST, _CORRELATION = 0.5, 2000.0
 _FARTHEST = 10.0  # standard deviations
 _USUAL = 5.0  # pseudo-rows with errors as usual
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
+_AGAIN = 100  # rows after a break before another one is declared
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +157,16 @@ class StreamState:
         limits, X = self.limits.learned(rows.X, learner.kinds)
         rows = rows._replace(X=X)
         errors = y - said.mean
-        signal = self.signal.learned(errors, said.std, _rounding(y), self.is_known)
+        farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(ring.y).max()))
+        learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
+        may_break = self.experts.n_seen - self.experts.start >= (_AGAIN if self.experts.start else _QUIET)
+        signal = self.signal.learned(errors, said.std, _rounding(learned.y), may_break)
         if signal.value >= 1:
             return replace(self, limits=limits)._after_break(learner, rows, said.forecasts, signal.n_rows)
-        farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(y).max()))
-        learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         correlation = self.correlation.learned(errors / said.std)
         trust = _TRUST * correlation.independent_share
-        weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust)
+        floor = _rounding(learned.y)
+        weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust, floor)
         state = StreamState(
             self.experts.learned(learner, learned, said.forecasts, rows.y),
             weights,
@@ -204,7 +207,7 @@ class StreamState:
         experts, means, y = self.experts.learned(learner, rows, forecasts, rows.y).restarted(n_rows)
         weights, typical = Weights.empty(len(NAMES)), TypicalErrors.empty(len(NAMES), _ERRORS)
         trust = _TRUST * self.correlation.independent_share
-        weights, typical = _measured(weights, typical, means, y, trust)
+        weights, typical = _measured(weights, typical, means, y, trust, _rounding(y))
         return replace(
             self,
             experts=experts,
@@ -283,10 +286,9 @@ _LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakre
 
 
 def _measured(
-    weights: Weights, typical: TypicalErrors, means: Array, y: Array, trust: float
+    weights: Weights, typical: TypicalErrors, means: Array, y: Array, trust: float, floor: float
 ) -> tuple[Weights, TypicalErrors]:
     """With what experts said of further rows, (J, n), and what came, (n,): measured by the best one's errors."""
-    floor = _rounding(y)
     typical = typical.learned(y - means, floor)
     return weights.learned(trust * norm.logpdf(y, means, max(typical.least, floor))), typical
 
