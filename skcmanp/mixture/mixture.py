@@ -42,7 +42,7 @@ _TRUST, _CORRELATION = 0.5, 2000.0
 _FARTHEST = 10.0  # standard deviations
 _USUAL = 5.0  # pseudo-rows with errors as usual
 _QUIET = 300  # first rows of a stream, or after a break, of which little is known yet
-_AGAIN = 100  # rows after a break before another one is declared
+_AGAIN = 150  # rows after a break before another one is declared: errors then are not as usual
 
 
 @dataclass(frozen=True, eq=False)
