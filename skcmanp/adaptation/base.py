@@ -83,6 +83,7 @@ class Part(Frozen):
     """
 
     def check_rest(self, n_columns: int) -> None:
+        """Raise ValueError unless a row of so many features has the features that there should be."""
         if not self.shapes:  # then it says nothing of its arrays, but it has to take a row
             features, _ = self.to("cpu")(torch.zeros(1, 1, n_columns, dtype=torch.float64))
             if features.shape[-1] != self.n_features or not torch.isfinite(features).all():
