@@ -226,16 +226,21 @@ class Experts:
         """The one that reads all rows, and the one that is adapted anew."""
         return self.reading, self.reading if self.adapted is None else self.adapted
 
+    @property
+    def n_since_break(self) -> int:
+        """Rows of this world: since the last break, or since the beginning of the stream."""
+        return self.n_seen - self.start
+
     def n_effective(self) -> Array:
         """Effective number of rows that every expert knows, (K,)."""
         known = min(len(self.ring), RECENT)
-        trees = [known, min(self.n_seen - self.start, known)]
+        trees = [known, min(self.n_since_break, known)]
         networks = [network.state.weight for network in self.networks]
         return np.concatenate([networks, trees, *(regressions.n_effective for regressions in self.regressions)])
 
     def _adapts_anew(self, n_new: int) -> bool:
         """Whether it is time to adapt a network to recent rows, when so many more have come."""
-        before = self.n_seen - self.start
+        before = self.n_since_break
         counts = _counts(before + n_new, first=_AFTER_BREAK if self.start else ADAPTED)
         return any(before < count for count in counts)
 

@@ -159,13 +159,13 @@ class StreamState:
         errors = y - said.mean
         farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(ring.y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
-        may_break = self.experts.n_seen - self.experts.start >= (_AGAIN if self.experts.start else _QUIET)
-        signal = self.signal.learned(errors, said.std, _rounding(learned.y), may_break)
+        may_break = self.experts.n_since_break >= (_AGAIN if self.experts.start else _QUIET)
+        floor = _rounding(learned.y)
+        signal = self.signal.learned(errors, said.std, floor, may_break)
         if signal.value >= 1:
             return replace(self, limits=limits)._after_break(learner, rows, said.forecasts, signal.n_rows)
         correlation = self.correlation.learned(errors / said.std)
         trust = _TRUST * correlation.independent_share
-        floor = _rounding(learned.y)
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust, floor)
         state = StreamState(
             self.experts.learned(learner, learned, said.forecasts, rows.y),
@@ -221,12 +221,12 @@ class StreamState:
     @property
     def is_known(self) -> bool:
         """Whether this world has shown enough rows."""
-        return self.experts.n_seen - self.experts.start >= _QUIET
+        return self.experts.n_since_break >= _QUIET
 
     @property
     def _not_yet_seen(self) -> float:
         """Variance by which a world may be noisier than its first rows: as if some had shown what is usual."""
-        return _USUAL * self.signal.usual**2 / (self.experts.n_seen - self.experts.start + _USUAL)
+        return _USUAL * self.signal.usual**2 / (self.experts.n_since_break + _USUAL)
 
     @property
     def expert_weights(self) -> Array:
