@@ -105,7 +105,8 @@ def test_train_on_files_from_a_shipped_checkpoint(tmp_path, capsys):
     assert f"| starts from | tabular, {start_card['steps']:,} steps, code {start_card['commit']} |" in text
 
 
-def test_a_joint_head_is_trained_beside_the_weights_of_a_checkpoint(tmp_path):
+def test_a_joint_head_is_trained_beside_the_weights_of_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("skcmanp.cards.EVALUATION_BATCHES", 5)
     text = TEXT.replace(TEXT[TEXT.index("dim_x") : TEXT.index("[tasks]")], 'checkpoint = "gp-1d"\njoint_rank = 3\n')
     text += 'trainable = "correlations."\nbatch_size = 2\nn_evaluation = 1\n'
     assert main(["train", str(write(tmp_path, text)), "--output", str(tmp_path / "run"), "--device", "cpu"]) == 0

@@ -7,39 +7,37 @@ import pytest
 import torch
 from test_recipes import TEXT, write
 
+from skcmanp.cli import main
 from skcmanp.tasks import TaskBatch
 from skcmanp.training import TrainingLog
 from skcmanp.training.workers import Workers, process_group
 
-RECIPE = TEXT.replace(
-    "steps = 3", "steps = 6\nbatch_size = 4\nevaluate_every = 2\nn_evaluation = 1\naccumulate = ACCUMULATE"
-)
+RECIPE = TEXT.replace("steps = 3", "steps = 6\nbatch_size = 4\nevaluate_every = 2\nn_evaluation = 1\naccumulate = 2")
 
 
-def train(tmp_path, name, launcher, accumulate):
-    """Train with two processes or one; an empty context in most batches leaves parameters unused."""
-    recipe = write(
-        tmp_path, RECIPE.replace("ACCUMULATE", str(accumulate)).replace("n_context", "p_empty = 0.5\nn_context")
-    )
+def train(tmp_path, name, run):
+    """Train by a command; an empty context in most batches leaves parameters unused, and parts are added up."""
+    recipe = write(tmp_path, RECIPE.replace("n_context", "p_empty = 0.5\nn_context"))
     output = tmp_path / name
-    command = [sys.executable, *launcher, "-m", "skcmanp", "train", str(recipe)]
-    done = subprocess.run(
-        [*command, "--output", str(output), "--device", "cpu"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return TrainingLog.read(output / "log.jsonl"), torch.load(output / "state.pt", weights_only=True)["model"], done
+    run(["train", str(recipe), "--output", str(output), "--device", "cpu"])
+    return TrainingLog.read(output / "log.jsonl"), torch.load(output / "state.pt", weights_only=True)["model"]
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_processes_train_as_one(tmp_path, accumulate):
-    one, weights_one, _ = train(tmp_path, "one", [], accumulate)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two, weights_two, done = train(tmp_path, "two", launcher, accumulate)
-    assert "arning" not in done.stderr.replace("FutureWarning", "")
-    assert done.stdout.count("are written") == 1
+def test_two_processes_train_as_one(tmp_path):
+    def in_two_processes(arguments):
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        done = subprocess.run(
+            [sys.executable, *launcher, "-m", "skcmanp", *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert "arning" not in done.stderr.replace("FutureWarning", "")
+        assert done.stdout.count("are written") == 1
+
+    one, weights_one = train(tmp_path, "one", main)
+    two, weights_two = train(tmp_path, "two", in_two_processes)
     assert two.column("step") == [2, 4, 6]
     for key in ("train_log_likelihood", "log_likelihood"):
         assert two.column(key) == pytest.approx(one.column(key), abs=1e-5)
