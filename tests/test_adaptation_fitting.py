@@ -76,15 +76,20 @@ def test_a_test_tells_how_likely_rows_are_that_were_left_out():
     standard = rows()
     fold = split_rows(standard, FOLDS)
     kept, left_out = standard.take(fold != 0), standard.take(fold == 0)
-    scale, score, square = draft().tested(kept, left_out)
+
+    def tested(kept, left_out):
+        errors = draft().errors(kept, left_out)
+        return *draft().tested(errors, left_out, None), errors.mean_square
+
+    scale, score, square = tested(kept, left_out)
     assert scale.shape == (1,)
     assert 0 < score < 2  # of a density of a standard deviation of a seventh
     assert 0.005 < square < 0.2
-    nonsense = draft().tested(kept, left_out._replace(y=left_out.y[::-1]))
-    assert nonsense.score < score - 1
-    assert nonsense.square > 2 * square
+    _, of_nonsense, larger = tested(kept, left_out._replace(y=left_out.y[::-1]))
+    assert of_nonsense < score - 1
+    assert larger > 2 * square
     uninformed = kept._replace(x=np.zeros_like(kept.x)), left_out._replace(x=np.zeros_like(left_out.x))
-    assert draft().tested(*uninformed).score < score - 0.5
+    assert tested(*uninformed)[1] < score - 0.5
 
 
 def test_a_function_changes_the_more_the_farther_rows_are():

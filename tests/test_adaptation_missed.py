@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
 from skcmanp.adaptation import missed
-from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, Missed, _edge, _errors, missed_scale
+from skcmanp.adaptation.missed import FOLDS, MAX_WEIGHT_RATIO, Errors, Missed, _edge, errors_of, missed_scale
 from skcmanp.adaptation.rows import Rows
 
 RNG = np.random.default_rng(0)
@@ -97,17 +98,21 @@ def test_errors_are_those_of_bayesian_regression(monkeypatch, ratio):
     rows = rows_of(60, 1.0, t=2)._replace(weight=np.linspace(0.5, 2, 60))
     kept, left_out = rows.take(slice(40)), rows.take(slice(40, None))
     relative = np.linspace(0.5, 2, 20)
-    error, variance, missing = _errors(kept, left_out, features, relative, ratio)
+    found = errors_of(kept, left_out, features, ratio)
     psi, extra = features(kept.x)
     alpha = (1 + ratio**2 * extra) / kept.weight
     process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=alpha, optimizer=None).fit(3 * psi, kept.y)
     mean, covariance = process.predict(3 * features(left_out.x)[0], return_cov=True)
-    np.testing.assert_allclose(error, left_out.y - mean, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found.error, left_out.y - mean, rtol=1e-7, atol=1e-9)
     explained = (kept.y * process.alpha_).sum(0)  # of y^T (psi psi^T + alpha)^-1 y
     noise = (0.05 + 0.5 * explained) / (0.5 + 0.5 * (1 / alpha).sum())
+    np.testing.assert_allclose(found.unit, noise, rtol=1e-6)
+    variance = found.unit * (relative[:, None] + found.relative)
     for j in range(2):
         np.testing.assert_allclose(variance[:, j], noise[j] * (relative + covariance[..., j].diagonal()), rtol=1e-6)
-    np.testing.assert_array_equal(missing, features(left_out.x)[1])
+    np.testing.assert_array_equal(found.missed, features(left_out.x)[1])
+    likelihood = found.likelihood(relative, np.ones((1, 2, 20)))
+    np.testing.assert_allclose(likelihood[0], norm.logpdf(found.error, 0, np.sqrt(variance + 1)).sum(0))
 
 
 def test_evidence_chooses_the_ratio_of_every_target():
@@ -116,11 +121,19 @@ def test_evidence_chooses_the_ratio_of_every_target():
     loud = features(x)[0] @ rng.normal(size=(8, 1))
     y = np.hstack([loud + 0.01 * rng.normal(size=(200, 1)), 0.1 * loud + rng.normal(size=(200, 1))])
     rows = Rows(x, y, np.ones(200))
-    alone, twice = (_errors(rows, rows, features, np.full(200, n), MAX_WEIGHT_RATIO).variance for n in (0.0, 1.0))
-    noise = (twice - alone).mean(0)
+    _, relative, noise, _ = errors_of(rows, rows, features, MAX_WEIGHT_RATIO)
     assert noise[0] < 1e-3 < 0.5 < noise[1]
-    relative = alone.mean(0) / noise
-    assert relative[0] > 2 * relative[1]
+    of_loud, of_quiet = relative.mean(0)
+    assert of_loud > 2 * of_quiet
+
+
+def test_few_rows_far_off_do_not_decide_which_predictions_are_better():
+    size = np.full((200, 1), 0.1)
+    better, worse = (Errors(error, np.ones((200, 1)), np.array([0.01]), np.zeros(200)) for error in (size, 1.5 * size))
+    noise, missed = np.ones(200), np.zeros((1, 200))
+    better.error[0] = 10.0
+    assert better.likelihood(noise, missed[None]) < worse.likelihood(noise, missed[None])
+    assert better.score(noise, missed) > worse.score(noise, missed)
 
 
 # ------------------------------------------------------------------ beyond what rows show

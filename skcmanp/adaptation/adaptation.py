@@ -193,7 +193,8 @@ class Adaptation:
                 inputs, draft, test = _with_trees(inputs, draft, rows, memory_features, may_grow)
             fitted = draft.finished()
             if test is not None:
-                fitted = fitted._replace(missed=fitted.missed.of_scale(draft.tested(*test, fitted.noise).scale))
+                scale = draft.tested(draft.errors(*test), test[1], fitted.noise).scale
+                fitted = fitted._replace(missed=fitted.missed.of_scale(scale))
         missed = fitted.missed
         inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change, fitted.squares, missed.scale)
         return cls(inputs, targets, fitted.parts, fitted.noise, fitted.ratio, missed)
@@ -318,12 +319,14 @@ def _with_trees(
     numbers = again.numbers(some.x, fold_of(some.x, some.y))[0]
     without = _seen(again, kept), _seen(again, others, False)
     error = rough_predictions(numbers, some.y, some.weight, left_out) - others.y
-    if np.mean(np.square(error)) > _MUCH_WORSE * draft.tested(*without).square:
+    known = draft.errors(*without)
+    if np.mean(np.square(error)) > _MUCH_WORSE * known.mean_square:
         return plain, draft, None
     again = again.with_trees(kept)
     other = draft_memory(_seen(again, few), memory_features, may_grow)
     test = _seen(again, kept), _seen(again, others, False)
-    before, after = (memory.tested(*seen, memory.noise()) for memory, seen in ((draft, without), (other, test)))
+    tests = (draft, known, without[1]), (other, other.errors(*test), test[1])
+    before, after = (memory.tested(errors, rows, memory.noise()) for memory, errors, rows in tests)
     if after.score < before.score + max(_GAIN_OF_ROW, _GAIN / len(others.x)):
         return plain, draft, None
     inputs = plain.with_trees(rows)

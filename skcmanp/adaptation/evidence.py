@@ -41,7 +41,7 @@ _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(
 _LOG_SLOPES, _LOG_SLOPE = (math.log(0.03), math.log(30.0)), math.log(PRIOR_SLOPE)
 _ITERATIONS = 50
 # Relative, of the objective: about a hundredth of a nat an iteration, and a tenth where it is only to start from.
-_TOLERANCE, _START_TOLERANCE = 1e-5, 1e-4
+_TOLERANCE, _START_TOLERANCE = 1e-4, 1e-4
 
 # Scale of the half-normal prior of effects, relative to the process of all features.
 _EFFECT_SPREAD = 0.5

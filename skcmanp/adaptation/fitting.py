@@ -13,7 +13,7 @@ from skcmanp.adaptation.base import Array, Part
 from skcmanp.adaptation.evidence import EVIDENCE_ROWS, Evidence, maximise_evidence
 from skcmanp.adaptation.inducing import InducingPoints, choose_points
 from skcmanp.adaptation.main_effects import MainEffects, n_cosines
-from skcmanp.adaptation.missed import FOLDS, Features, Missed, best_scale, missed_scale
+from skcmanp.adaptation.missed import FOLDS, Errors, Features, Missed, best_scale, errors_of, missed_scale
 from skcmanp.adaptation.noise import NoiseProfile
 from skcmanp.adaptation.rows import Rows, split_rows
 from skcmanp.adaptation.sparse_process import fit_sparse_process
@@ -50,8 +50,7 @@ class Test(NamedTuple):
     """What rows say that a memory has not read."""
 
     scale: Array  # of what is missed, (t,)
-    score: float  # log-likelihood of a row, in nats
-    square: float  # mean square of the errors
+    score: float  # how well rows are predicted, in nats a row
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,14 @@ class Draft:
         """Features as they would be if so many rows, in length-scales, were all."""
         return _features(self._parts(choose_points(x, len(self.points), x * self.lengthscale)))
 
-    def tested(self, kept: Rows, left_out: Rows, noise: NoiseProfile | None = None) -> Test:
-        """By standardised rows that are left out, when the others have been read."""
+    def errors(self, kept: Rows, left_out: Rows) -> Errors:
+        """Of predictions of standardised rows that are left out, when the others have been read."""
         kept, left_out = (rows._replace(x=rows.x / self.lengthscale) for rows in (kept, left_out))
-        relative = _relative_noise(noise, left_out.x)
-        evidence = self.evidence
-        return Test(*best_scale(kept, left_out, self.make(kept.x), relative, evidence.ratio, evidence.signal))
+        return errors_of(kept, left_out, self.make(kept.x), self.evidence.ratio)
+
+    def tested(self, errors: Errors, left_out: Rows, noise: NoiseProfile | None) -> Test:
+        """By the errors of rows that were left out, given how the noise varies."""
+        return Test(*best_scale(errors, _relative_noise(noise, left_out.x / self.lengthscale), self.evidence.signal))
 
     def noise(self) -> NoiseProfile | None:
         """As few rows have it, before points move."""

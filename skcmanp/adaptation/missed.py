@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Frozen, Values
@@ -32,6 +33,10 @@ _SHAPE = 1.5
 _SPREAD = 1.0
 _GRID = np.linspace(-4.0, 3.0, 57)
 _PENALTY = 0.5 * np.square(_GRID / _SPREAD)
+
+# Degrees of freedom of the distribution by which predictions are compared: of a normal one, a few rows that are far off
+# would decide.
+_FREEDOM = 5.0
 
 # Eigenvalues smaller than this, relative to the largest, are rounding errors.
 _NEGLIGIBLE = 1e-10
@@ -144,30 +149,33 @@ def missed_scale(
         return Missed(signal, signal, np.ones(2)), np.zeros(len(rows.x))
     total, scales = -_PENALTY[:, None] * np.ones(len(signal)), np.multiply.outer(np.exp(_GRID), signal)
     squares, missed = np.full((2, len(rows.x)), np.nan)
+
+    def errors_at(some: NDArray[np.bool_]) -> Errors:
+        kept = rows.take(~some)
+        return errors_of(kept, rows.take(some), features(kept.x), ratio)
+
     for k in range(FOLDS):
         if np.count_nonzero(fold < k) >= _ENOUGH:
             break
-        kept, left_out = rows.take(fold != k), rows.take(fold == k)
-        errors = _errors(kept, left_out, features(kept.x), noise[fold == k], ratio)
-        total += errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
-        squares[fold == k], missed[fold == k] = np.square(errors.error).mean(1), errors.missed
+        some = fold == k
+        errors = errors_at(some)
+        total += errors.likelihood(noise[some], np.multiply.outer(np.square(scales), errors.missed))
+        squares[some], missed[some] = np.square(errors.error).mean(1), errors.missed
     scale = scales[total.argmax(0), np.arange(len(signal))]
     shown = max(float(np.nanquantile(missed, _SHOWN)), _NOTHING)
     edge = _edge(rows.x)
     if edge.sum() > len(edge) / 2:
         return Missed(scale, scale, np.array([shown, shown])), squares
-    kept = rows.take(~edge)
-    errors = _errors(kept, rows.take(edge), features(kept.x), noise[edge], ratio)
-    return _with_beyond(scale, shown, scales, errors), squares
+    return _with_beyond(scale, shown, scales, errors_at(edge), noise[edge]), squares
 
 
-def _with_beyond(scale: Array, shown: float, scales: Array, errors: _Errors) -> Missed:
+def _with_beyond(scale: Array, shown: float, scales: Array, errors: Errors, noise: Array) -> Missed:
     """The most likely of some scales beyond the rows, (grid, t), by errors at their edge, given that between them."""
     limits = np.array([shown, max(float(np.quantile(errors.missed, _BETWEEN)), 2 * shown)])
     at_edge, none = torch.from_numpy(errors.missed), torch.zeros(len(errors.missed), dtype=torch.float64)
     tried = [Missed(scale, np.maximum(scale, beyond), limits) for beyond in scales]
     at_rows = np.stack([one.to("cpu").at(at_edge, none).mT.numpy() for one in tried])  # (grid, t, n)
-    best = (errors.likelihood(np.square(at_rows) * errors.missed) - _PENALTY[:, None]).argmax(0)
+    best = (errors.likelihood(noise, np.square(at_rows) * errors.missed) - _PENALTY[:, None]).argmax(0)
     return Missed(scale, np.maximum(scale, scales[best, np.arange(len(scale))]), limits)
 
 
@@ -177,35 +185,47 @@ def _edge(x: Array) -> NDArray[np.bool_]:
     return distance >= (1 - 2.0**-18) * np.quantile(distance, 1 - _EDGE)
 
 
-def best_scale(
-    kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float, signal: Array
-) -> tuple[Array, float, float]:
-    """The scale that makes some rows that were left out most likely, (t,), and what they are then.
+def best_scale(errors: Errors, noise: Array, signal: Array) -> tuple[Array, float]:
+    """The scale that makes some rows that were left out most likely, (t,), and how well these are then predicted.
 
-    That is the log-likelihood of one, in nats, and the mean square of the errors.
+    That is in nats a row; their relative noise variance is (n,).
     """
     scales = np.multiply.outer(np.exp(_GRID), signal)
-    errors = _errors(kept, left_out, features, noise, ratio)
-    tried = errors.likelihood(np.multiply.outer(np.square(scales), errors.missed))
-    best = (tried - _PENALTY[:, None]).argmax(0), np.arange(len(signal))
-    return scales[best], float(tried[best].sum() / len(left_out.x)), float(np.mean(np.square(errors.error)))
+    tried = errors.likelihood(noise, np.multiply.outer(np.square(scales), errors.missed))
+    scale = scales[(tried - _PENALTY[:, None]).argmax(0), np.arange(len(signal))]
+    return scale, errors.score(noise, np.multiply.outer(np.square(scale), errors.missed))
 
 
-class _Errors(NamedTuple):
+class Errors(NamedTuple):
     """Of predictions of rows that were left out."""
 
     error: Array  # (n, t)
-    variance: Array  # that is expected but for what features miss, (n, t)
-    missed: Array  # (n,)
+    relative: Array  # variance that is expected of the function, in units of the noise's, (n, t)
+    unit: Array  # variance of the noise, on average, (t,)
+    missed: Array  # variance that features miss, (n,)
 
-    def likelihood(self, missed: Array) -> Array:
-        """Log-likelihood of all rows where so much is missed, (grid, t, n) -> (grid, t)."""
-        variance = self.variance.T + missed
+    @property
+    def mean_square(self) -> float:
+        """Of all errors."""
+        return float(np.mean(np.square(self.error)))
+
+    def variance(self, noise: Array, missed: Array) -> Array:
+        """Of rows of such relative noise (n,) where so much is missed, (..., t, n) -> (..., t, n)."""
+        return ((noise[:, None] + self.relative) * self.unit).T + missed
+
+    def likelihood(self, noise: Array, missed: Array) -> Array:
+        """Log-likelihood of all rows, (grid, t, n) -> (grid, t)."""
+        variance = self.variance(noise, missed)
         return -0.5 * (np.log(2 * np.pi * variance) + np.square(self.error).T / variance).sum(-1)
 
+    def score(self, noise: Array, missed: Array) -> float:
+        """Mean log-density of a row, of Student's t-distribution of that variance: few rows do not decide, (t, n)."""
+        scale = np.sqrt(self.variance(noise, missed) * (_FREEDOM - 2) / _FREEDOM)
+        return float(student_t.logpdf(self.error.T, _FREEDOM, scale=scale).sum(0).mean())
 
-def _errors(kept: Rows, left_out: Rows, features: Features, noise: Array, ratio: float) -> _Errors:
-    """Of a memory that has read the rows `kept`, given the relative noise variance (n,) of the others."""
+
+def errors_of(kept: Rows, left_out: Rows, features: Features, ratio: float) -> Errors:
+    """Of a memory that has read the rows `kept`."""
     ratio = min(ratio, MAX_WEIGHT_RATIO)
     (psi, missed), (psi_out, missed_out) = features(kept.x), features(left_out.x)
     weight = kept.weight / (1 + ratio**2 * missed)
@@ -224,7 +244,7 @@ def _errors(kept: Rows, left_out: Rows, features: Features, noise: Array, ratio:
     error = left_out.y - rotated @ (shrinkage[best].T * white)
     unseen = np.square(psi_out).sum(1) - np.square(rotated).sum(1)  # of directions that no row kept tells anything of
     relative = np.square(rotated) @ shrinkage[best].T + np.maximum(unseen, 0.0)[:, None] * prior[best, 0]
-    return _Errors(error, (noise[:, None] + relative) * rate[best, np.arange(len(best))] / (shape - 1), missed_out)
+    return Errors(error, relative, rate[best, np.arange(len(best))] / (shape - 1), missed_out)
 
 
 def _eigen(rows: Array) -> tuple[Array, Array]:

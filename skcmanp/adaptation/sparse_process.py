@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
+from scipy.linalg import blas, cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import OptimizeResult, minimize, minimize_scalar
 
 from skcmanp.adaptation.base import Array
@@ -43,6 +43,9 @@ _NOISE_SPREAD = 0.5
 _NOISE_SMOOTHNESS = 0.5
 
 _JITTER = 1e-6
+
+# Rows whose kernels are computed at once: those of more leave the cache between one operation and the next.
+_BLOCK_ROWS = 256
 
 
 def fit_sparse_process(
@@ -241,7 +244,11 @@ def _project(points: Array, x: Array, linear: Array | None = None, local: float 
     covariance, slope_within = matern52_and_slope(points, points)
     covariance[np.diag_indices_from(covariance)] += _JITTER
     root = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
-    kernel, slope = matern52_and_slope(x, points)  # arrays (p, n) are stored column by column, as LAPACK wants them
+    # Arrays (p, n) are stored column by column, as LAPACK wants them.
+    kernel, slope = np.empty((2, len(x), len(points)))
+    for start in range(0, len(x), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        kernel[block], slope[block] = matern52_and_slope(x[block], points)
     v = math.sqrt(local) * _solve_lower(root, kernel.T)
     missed = np.maximum(local - np.square(v).sum(0), 0.0)
     return _Projection(root, v, missed, slope.T, slope_within, linear, local)
@@ -270,14 +277,15 @@ class _Fit:
     precision: float  # expected, of the signal
 
     @functools.cached_property
-    def c(self) -> Array:
-        """factor^-1 V, (p + e, n)."""
-        return _solve_lower(self.factor, self.v)
+    def solved(self) -> Array:
+        """(1 + V D^-1 V^T)^-1 V, (p + e, n)."""
+        inverse = lapack.dpotri(self.factor, lower=True)[0]  # its lower triangle
+        return blas.dsymm(1.0, inverse, self.v, lower=True)
 
     @functools.cached_property
     def inverse_diagonal(self) -> Array:
         """Of (V^T V + D)^-1, (n,)."""
-        return 1 / self.d - np.einsum("ij,ij->j", self.c, self.c) / np.square(self.d)
+        return 1 / self.d - np.einsum("ij,ij->j", self.v, self.solved) / np.square(self.d)
 
     def freedom(self) -> Array:
         """Of every row, what its residual tells of the noise, from 0 to 1, (n,)."""
@@ -298,13 +306,13 @@ class _Fit:
         root, v, _, slope, slope_within, _, local = projection
         n_targets = self.beta.shape[1]
         by_missed = _POWER * self.by_diagonal() - 0.5 * n_targets * (1 - _POWER) / self.d
-        half = 0.5 * self.precision * (v @ self.beta) @ self.beta.T
-        half -= 0.5 * n_targets * _solve_lower(self.factor, self.c, transposed=True)[: len(v)] / self.d
+        half = (0.5 * self.precision * (v @ self.beta)) @ self.beta.T
+        half -= self.solved[: len(v)] * (0.5 * n_targets / self.d)
         half -= v * by_missed  # half the derivative in v, (p, n)
         half = _solve_lower(root, half, transposed=True)
         by_covariance = -_solve_lower(root, v @ half.T, transposed=True)  # (p, p)
-        half *= math.sqrt(local)  # half the derivative in k(points, x)
-        across = 4 * half * slope
+        across = np.multiply(half, slope, out=half)
+        across *= 4 * math.sqrt(local)
         within = 2 * (by_covariance + by_covariance.T) * slope_within
         return (across.sum(1) + within.sum(1))[:, None] * points - across @ x - within @ points
 

@@ -230,9 +230,8 @@ class ContextState:
             part, _, field = name.partition(".")
             if part != "adaptation" and array.dtype != (dtype := _INTEGER if field == "n_rows" else _FLOAT):
                 raise ValueError(f"{name} is not of dtype {dtype}, but {array.dtype}")
-            # What was adapted outlives the statistics, and is not to keep all bytes for so long. Torch uses it as is,
-            # and wants arrays that can be written to.
-            parts[part][field] = array if part == "summary" else array.copy()
+            parts[part][field] = array.copy() if part == "first_rows" else array
+        adapted = ((name, array.dtype, array.shape, array.tobytes()) for name, array in parts["adaptation"].items())
         fields = json.loads(told)
         state = cls(
             **fields
@@ -240,16 +239,19 @@ class ContextState:
                 "feature_names": fields["feature_names"] and tuple(fields["feature_names"]),
                 "kinds": tuple(map(_kind, fields["kinds"])),
             },
-            adaptation=Adaptation.from_arrays(parts["adaptation"]),
+            adaptation=_restored_adaptation(tuple(adapted)),
             summary=Summary.from_arrays(parts["summary"]),
             first_rows=FirstRows(**parts["first_rows"]) if parts["first_rows"] else None,
         )
-        state.check_possible()
+        state._check_beside_adaptation()
         return state
 
     def check_possible(self) -> None:
         """Raise ValueError unless rows could have led to this state: damage must not spread by merging."""
         self.adaptation.check_possible()
+        self._check_beside_adaptation()
+
+    def _check_beside_adaptation(self) -> None:
         self.summary.check_possible()
         _check_total(self.weight)
         names, sums = self.feature_names, self.summary.sums.b
@@ -275,6 +277,19 @@ class ContextState:
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: array.shape for name, array in self.summary.arrays().items()}
+
+
+@functools.lru_cache(maxsize=16)
+def _restored_adaptation(content: tuple[tuple[str, np.dtype, tuple[int, ...], bytes], ...]) -> Adaptation:
+    """Of named arrays, with their dtypes, shapes and bytes. Those of states that are alike are one.
+
+    So it is checked once, and what a network makes of it is there when a stream's state is restored again.
+    """
+    # Torch uses it as is, and wants arrays that can be written to.
+    arrays = {name: np.frombuffer(data, dtype).reshape(shape).copy() for name, dtype, shape, data in content}
+    adaptation = Adaptation.from_arrays(arrays)
+    adaptation.check_possible()
+    return adaptation
 
 
 def _check_total(weight: float) -> None:
