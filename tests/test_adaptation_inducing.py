@@ -159,3 +159,9 @@ def test_rows_may_be_of_single_precision():
     part = InducingPoints(np.eye(2), np.ones(1)).to("cpu")
     psi, missed = part(torch.randn(1, 4, 2))
     assert psi.dtype == missed.dtype == torch.float64
+
+
+def test_points_whose_distances_are_lost_are_refused():
+    places = 1e9 + np.random.default_rng(0).normal(size=(50, 3))
+    with pytest.raises(ValueError, match="so far from zero"):
+        InducingPoints(places, np.ones(1)).to("cpu")(torch.zeros(1, 1, 3, dtype=torch.float64))

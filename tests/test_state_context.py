@@ -309,6 +309,17 @@ def test_what_is_read_does_not_depend_on_the_buffer():
     assert all(array.flags.owndata and array.flags.writeable for array in outlasting)
 
 
+def test_what_was_adapted_is_shared_by_states_that_are_alike_in_it():
+    """So it is checked once, and what networks make of it serves all."""
+    first, second = midstream(), replace(midstream(), first_rows=None)
+    restored = [ContextState.from_bytes(state.to_bytes()).adaptation for state in (first, second)]
+    assert restored[0] is restored[1]
+    ratio = np.nextafter(first.adaptation.ratio, np.inf)
+    other = ContextState.from_bytes(replace(first, adaptation=replace(first.adaptation, ratio=ratio)).to_bytes())
+    assert other.adaptation is not restored[0]
+    assert not other.adaptation.equals(restored[0])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -342,6 +353,8 @@ def test_states_that_were_made_of_other_numbers_are_not_merged(changes):
         ({"checkpoint": 5}, {}),
         ({"fingerprint": None}, {}),
         ({"feature_names": ["a", "b"]}, {}),
+        ({"kinds": [Kind.CATEGORY, Kind.NUMBER, Kind.NUMBER]}, {}),
+        ({"kinds": [Kind.UNKNOWN] * 3}, {}),
         ({"feature_names": ["a", "b", 3]}, {}),
         ({"feature_names": []}, {}),
         ({"y_is_1d": True}, {}),

@@ -259,8 +259,11 @@ class ContextState:
             raise ValueError("Its checkpoint has no name or no fingerprint.")
         if not (names is None or (len(names) == self.n_features and all(isinstance(name, str) for name in names))):
             raise ValueError(f"{names!r} are not the names of {self.n_features} features.")
-        if len(self.kinds) != self.n_features:
-            raise ValueError(f"{self.kinds!r} are not the kinds of {self.n_features} columns.")
+        adapted = self.adaptation.inputs.encoding.kinds.tolist()  # columns without values then may have some since
+        if len(self.kinds) != len(adapted) or any(
+            b not in (a, Kind.UNKNOWN) for a, b in zip(self.kinds, adapted, strict=True)
+        ):
+            raise ValueError(f"{self.kinds!r} are not the kinds of its columns.")
         if len(sums) * sums.shape[2] != self.n_outputs or self.y_is_1d not in (False, self.n_outputs == 1):
             raise ValueError(f"The statistics are not of {self.n_outputs} targets.")
         if self.first_rows is not None:
