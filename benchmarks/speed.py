@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +36,22 @@ def made_rows(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     return x, np.sin(2 * x[:, 0]) + 0.3 * x[:, -1] ** 2 + 0.2 * rng.normal(size=n)
 
 
+def small_models() -> dict[str, Any]:
+    """Regressors of small tables, by name."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+    from sklearn.linear_model import BayesianRidge
+
+    from skcmanp import CMANPRegressor
+
+    process = GaussianProcessRegressor(RBF() + WhiteKernel(), normalize_y=True)
+    return {"Bayesian ridge": BayesianRidge(), "Gaussian process": process, "CMANPRegressor": CMANPRegressor()}
+
+
 def operations() -> dict[str, Callable[[], Operation]]:
     """All operations by name; what they start from is made at their first call."""
     import torch
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-    from sklearn.linear_model import BayesianRidge
 
     from skcmanp import CMANPRegressor
 
@@ -96,7 +106,7 @@ def operations() -> dict[str, Callable[[], Operation]]:
         a = torch.randn(1024, FEATURES).to(dtype)
         return 2 * 1024, lambda: a.T @ a  # symmetric products need half of it
 
-    process = GaussianProcessRegressor(RBF() + WhiteKernel(), normalize_y=True)
+    small = small_models()
     river = {"row at a time, River's AMF": forest_row_at_a_time} if importlib.util.find_spec("river") else {}
     return {
         **river,
@@ -114,26 +124,20 @@ def operations() -> dict[str, Callable[[], Operation]]:
         "first fit of 1,000 x 10": lambda: fitting(CMANPRegressor(), 1000, 10),
         "first fit of 1,000 x 10, boosted trees": lambda: fitting(HistGradientBoostingRegressor(), 1000, 10),
         "fit of 100 x 5": lambda: fitting(CMANPRegressor(), 100, 5, 3),
-        "fit of 100 x 5, Gaussian process": lambda: fitting(process, 100, 5, 3),
-        "fit of 100 x 5, Bayesian ridge": lambda: fitting(BayesianRidge(), 100, 5, 30),
+        "fit of 100 x 5, Gaussian process": lambda: fitting(small["Gaussian process"], 100, 5, 3),
+        "fit of 100 x 5, Bayesian ridge": lambda: fitting(small["Bayesian ridge"], 100, 5, 30),
     }
 
 
 def fit_many(n_models: int) -> None:
     """Seconds a fit of 100 x 5, and memory that a fitted model keeps."""
     from _report import write
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-    from sklearn.linear_model import BayesianRidge
-
-    from skcmanp import CMANPRegressor
 
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    process = GaussianProcessRegressor(RBF() + WhiteKernel(), normalize_y=True)
     rows = []
-    for estimator in (BayesianRidge(), process, CMANPRegressor()):
+    for estimator in small_models().values():
         x, y = made_rows(100 + n_models, 5)
         copy.deepcopy(estimator).fit(x[:100], y[:100]).predict(x[:100])
         before, start = resident(), time.process_time()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from skcmanp.files import check_archive, locked, replacing
+from skcmanp.files import check_archive, locked, read_npz, replacing
 
 
 def test_a_file_is_replaced_once_it_is_written(tmp_path):
@@ -78,3 +78,15 @@ def test_every_flipped_bit_of_what_an_archive_holds_is_noticed(tmp_path):
         else:
             assert torch.equal(found["weights"], weights)
     assert n_refused > 100
+
+
+def test_arrays_of_npz_files_are_read_by_name_and_damage_is_noticed(tmp_path):
+    path = tmp_path / "some.npz"
+    np.savez(path, a=np.arange(3), b=np.ones(2))
+    assert read_npz(path).keys() == {"a", "b"}
+    assert read_npz(path, ["a", "c"]).keys() == {"a"}
+    data = path.read_bytes()
+    for damaged in (b"", data[:50], data[:-30], b"x" * 100):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"some.npz is not an npz file"):
+            read_npz(path)

@@ -52,11 +52,13 @@ def test_blocks_of_rows_and_of_queries_do_not_show(network, rows, monkeypatch):
     monkeypatch.setattr(conjugate, "READ_ROWS", 5)
     monkeypatch.setattr(inference, "BLOCK_ROWS", 11)
     before = torch.get_num_threads()
-    for n_threads in (1, 3):
-        torch.set_num_threads(n_threads)
-        for actual, value in zip(network.predict(read_state(network, x, y), x), expected, strict=True):
-            np.testing.assert_allclose(actual, value, rtol=1e-11)
-    torch.set_num_threads(before)
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            for actual, value in zip(network.predict(read_state(network, x, y), x), expected, strict=True):
+                np.testing.assert_allclose(actual, value, rtol=1e-11)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_latents_are_computed_once_per_state_and_die_with_it(network, rows, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -156,20 +156,26 @@ class Experts:
             regressions = linear, stack.replaced(known.shape[1] - 1, 1, old, new), blend.replaced(0, 1, old, new)
         elif adapted is not None:
             adapted = adapted.learned(learner, rows)
-        known_to_trees = ring.last(RECENT), ring.last(min(n_seen - self.start, RECENT))
         return replace(
             self,
             reading=reading,
             adapted=adapted,
             ring=ring,
-            trees=tuple(
-                trees.learned(self.columns, recent, n_seen, error)
-                for trees, recent, error in zip(self.trees, known_to_trees, errors, strict=True)
-            ),
+            trees=self._learned_by_trees(self.trees, ring, min(n_seen - self.start, RECENT), n_seen, errors),
             said=said,
             regressions=regressions,
             n_seen=n_seen,
             ahead=(len(y) - 1) / 2,
+        )
+
+    def _learned_by_trees(
+        self, trees: Iterable[RecentTrees], ring: Ring, n_since_break: int, n_seen: int, errors: Array
+    ) -> tuple[RecentTrees, ...]:
+        """Trees with the newest of the ring's rows, whose forecasts had these errors, (2, n)."""
+        recent = ring.last(RECENT), ring.last(n_since_break)
+        return tuple(
+            old.learned(self.columns, rows, n_seen, error)
+            for old, rows, error in zip(trees, recent, errors, strict=True)
         )
 
     def restarted(self, n_rows: int) -> tuple[Experts, Array, Array]:
@@ -195,11 +201,7 @@ class Experts:
         codes = self.columns.of_trees(X[second])
         base[second, 2:] = np.column_stack([trees.predict(codes, known[second])[0] for trees in begun])
         errors = y[second, 0] - base[second, 2:].T
-        recent = ring.last(RECENT), ring.last(n)
-        trees = tuple(
-            trees.learned(self.columns, rows, self.n_seen, error)
-            for trees, rows, error in zip(begun, recent, errors, strict=True)
-        )
+        trees = self._learned_by_trees(begun, ring, n, self.n_seen, errors)
 
         weight = np.where(np.arange(n) < n - n_second, _RESTART, 1.0)
         means, regressions = [base[second].T], []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.files import read_npz
 from skcmanp.streaming.arrow import frames, steady_schema
 
 Columns = dict[str, NDArray[np.float64]]
@@ -81,7 +81,7 @@ def read_dataset(
         raise ValueError(f"{path} is of an unknown kind; the known ones are {', '.join(readers)}.")
     try:
         columns = readers[suffix](path)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read as columns of numbers: {error}") from error
     names = [name for name in columns if name != target] if features is None else list(features)
     check_columns(path, columns, [*names, target])
@@ -107,8 +107,7 @@ def _read_parquet(path: Path) -> Columns:
 
 
 def _read_npz(path: Path) -> Columns:
-    with open(path, "rb") as file, np.load(file) as arrays:
-        return {name: arrays[name].astype(np.float64) for name in arrays.files}
+    return {name: array.astype(np.float64) for name, array in read_npz(path).items()}
 
 
 class _File(NamedTuple):

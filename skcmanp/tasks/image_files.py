@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skcmanp.files import read_npz
 from skcmanp.tasks.celeba import CelebA, is_celeba
 from skcmanp.tasks.emnist import read_emnist
 
@@ -81,11 +81,7 @@ def read_images(
 
 def _read_npz(path: Path, labelled: bool) -> tuple[NDArray, NDArray]:
     names = ["images", "labels"] if labelled else ["images"]
-    try:
-        with open(path, "rb") as file, np.load(file) as arrays:
-            content = {name: arrays[name] for name in names if name in arrays.files}
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an npz file: {error}") from error
+    content = read_npz(path, names)
     if missing := [name for name in names if name not in content]:
         raise ValueError(f"{path} has no array {', '.join(map(repr, missing))}.")
     return content["images"], content.get("labels", np.empty(0))
