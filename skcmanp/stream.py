@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -49,8 +49,8 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
     checkpoint : str, path or CMANP, default="auto"
         As of `CMANPRegressor`.
     memory_features : int, default=None
-        Features of the networks' conjugate memory; None means 256, or as many as
-        the checkpoint has if they are fewer.
+        Features of the networks' conjugate memory, at least 68 for ``tabular``;
+        None means 256, or as many as the checkpoint has if they are fewer.
     categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
         As of `CMANPRegressor`.
     device : str, default="auto"
@@ -287,9 +287,9 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `confidence` is not between 0 and 1.
+            If `confidence` is not a number between 0 and 1.
         """
-        if not 0 < confidence < 1:
+        if not (isinstance(confidence, Real) and 0 < confidence < 1):
             raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.9.")
         said = self._predict(X)
         width = self.state_.conformal.width(confidence)

@@ -1,6 +1,7 @@
 """CMANPStreamRegressor: its contract, and streams whose truth is known."""
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -40,8 +41,9 @@ def test_predictions(fitted, stream):
     assert ((low < y) & (y < high)).mean() > 0.8
     narrow = fitted.predict_interval(X, 0.5)
     assert (narrow[1] - narrow[0] < high - low).all()
-    with pytest.raises(ValueError, match="confidence=1"):
-        fitted.predict_interval(X, 1)
+    for confidence in (1, 0, "0.9", None, [0.5, 0.9], np.nan):
+        with pytest.raises(ValueError, match=re.escape(f"confidence={confidence!r} must be between 0 and 1")):
+            fitted.predict_interval(X, confidence)
 
 
 def test_what_a_caller_does_to_predictions_does_not_show(fitted, stream):
