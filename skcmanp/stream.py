@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -289,7 +289,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         ValueError
             If `confidence` is not a number between 0 and 1.
         """
-        if not (isinstance(confidence, Real) and 0 < confidence < 1):
+        if not (isinstance(confidence, int | float | np.number) and 0 < confidence < 1):
             raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.9.")
         said = self._predict(X)
         width = self.state_.conformal.width(confidence)

@@ -419,3 +419,19 @@ def test_streams_that_move(model, kind, excess):
     assert scores["nll"][-4:].mean() - oracle < excess
     assert scores["coverage"].mean() > 0.75
     assert scores["coverage"][-4:].mean() > 0.85
+
+
+def test_a_sensor_that_has_died_stops_nothing():
+    """Not even at a break, of whose rows none has its value; nor where a stream goes on elsewhere."""
+    rng = np.random.default_rng(0)
+    X, noise = rng.normal(size=(600, 2)), 0.1 * rng.normal(size=600)
+    X[200:, 1] = np.nan
+    y = X[:, 0] + noise + np.where(np.arange(600) < 300, 0, 50)
+    reg = CMANPStreamRegressor().fit(X[:200], y[:200])
+    for start in range(200, 600, 100):
+        rows = slice(start, start + 100)
+        if start == 500:
+            assert reg.breaks_at_
+            reg = CMANPStreamRegressor().resume(StreamState.from_bytes(reg.state_.to_bytes()))
+            assert np.sqrt(np.mean(np.square(reg.predict(X[rows]) - y[rows]))) < 1
+        reg.partial_fit(X[rows], y[rows])

@@ -242,7 +242,7 @@ class Adaptation:
         """What makes so many features of the conjugate memory, on a device."""
         noise = None if self.noise is None else self.noise.to(device)
         parts = tuple(part.to(device) for part in self.parts)
-        ratio = torch.as_tensor(self.ratio, device=device)
+        ratio = torch.tensor(self.ratio, device=device)
         return Basis(parts, noise, ratio, self.missed.to(device), n_features, self.inputs.n_features)
 
     # ------------------------------------------------------------------ frozen

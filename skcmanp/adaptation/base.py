@@ -68,7 +68,7 @@ class Frozen:
 
     def to(self, device: torch.device | str) -> Self:
         """The same with tensors on a device."""
-        return type(self)(**{name: torch.as_tensor(array, device=device) for name, array in self.arrays().items()})
+        return type(self)(**{name: torch.tensor(array, device=device) for name, array in self.arrays().items()})
 
 
 class Part(Frozen):

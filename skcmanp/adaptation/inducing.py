@@ -61,9 +61,12 @@ class InducingPoints(Part):
     def _whitening(self) -> Tensor:
         """Lower triangle that turns kernels at the inducing points into features, (..., p, p)."""
         identity = torch.eye(self.n_features, dtype=torch.float64, device=self.points.device)
-        root, failed = torch.linalg.cholesky_ex(matern52(self.points, self.points) + _JITTER * identity)
-        if failed.any():
-            raise ValueError("Inducing points are so far from zero that the distances between them are lost.")
+        try:
+            root = torch.linalg.cholesky(matern52(self.points, self.points) + _JITTER * identity)
+        except RuntimeError as error:  # a LinAlgError
+            raise ValueError(
+                "Inducing points are so far from zero that the distances between them are lost."
+            ) from error
         inverse = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=False)
         return (self.variance[..., None, None].sqrt() * inverse).contiguous()
 

@@ -24,6 +24,10 @@ NOISE_COSINES = 4
 # Largest logarithm of a relative standard deviation whose square is a number by far.
 MAX_LOG_STD = 300.0
 
+# Weights of inducing points, in all, with which rounding errors of kernels do not show. Points that all but coincide
+# have large ones, which cancel.
+_MOST_WEIGHT = 1e8
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseProfile(Frozen):
@@ -62,8 +66,11 @@ class NoiseProfile(Frozen):
 
     def check_rest(self, n_columns: int) -> None:
         self.require("ranks", are_ranks(self.knots, self.ranks), "ranks of ascending knots")
-        largest = np.abs(self.weights).sum() + math.sqrt(2) * np.abs(self.coefficients).sum()  # of a log-std
-        self.require("weights", largest < MAX_LOG_STD, "of a noise that is a number")
+        points = self.points / self.lengthscale
+        square = self.weights @ matern52(points, points) @ self.weights  # of the local part's norm, which it is within
+        largest = math.sqrt(max(square, 0.0)) + math.sqrt(2) * np.abs(self.coefficients).sum()  # of a log-std
+        is_number = largest < MAX_LOG_STD and np.abs(self.weights).sum() < _MOST_WEIGHT
+        self.require("weights", is_number, "of a noise that is a number")
 
     def variance(self, x: Tensor) -> Tensor:
         """At rows, (..., N, d) -> (..., N), float64."""

@@ -142,8 +142,12 @@ def boosted(x: Array, y: Array, weight: Array, **changes: Any) -> HistGradientBo
     leaf = int(np.clip(len(x) // 50, 5, 20))
     parameters = {"max_iter": N_TREES, "max_depth": DEPTH, "min_samples_leaf": leaf, **changes}
     model = HistGradientBoostingRegressor(early_stopping=False, random_state=0, **parameters)
-    x = np.where(np.isnan(x).all(0), 0.0, x)  # the library cannot bin columns without any value
-    return model.fit(x, y, None if (weight == weight[0]).all() else weight)
+    return model.fit(without_empty_columns(x), y, None if (weight == weight[0]).all() else weight)
+
+
+def without_empty_columns(x: Array) -> Array:
+    """Rows (n, e) with zeros in columns without any value, which the library cannot bin."""
+    return np.where(np.isnan(x).all(0), 0.0, x)
 
 
 def _halfway(trees: list[NDArray], x: Array) -> list[NDArray]:

@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import BayesianRidge
 from sklearn.preprocessing import StandardScaler
 
+from skcmanp.adaptation.trees import without_empty_columns
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.linear import discounts
 from skcmanp.mixture.serial import REMADE
@@ -113,7 +114,7 @@ class RecentTrees:
             line = np.append(slope, ridge.intercept_ - slope @ scaler.mean_)
             y = y - _along(line, rows)
         trees = HistGradientBoostingRegressor(**_OPTIONS, categorical_features=columns.is_category)
-        return replace(self, trees=trees.fit(columns.of_trees(recent.X), y), line=line)
+        return replace(self, trees=trees.fit(without_empty_columns(columns.of_trees(recent.X)), y), line=line)
 
 
 def _along(line: Array, rows: Array) -> Array:

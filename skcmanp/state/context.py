@@ -31,6 +31,9 @@ _FLOAT, _INTEGER = np.dtype(np.float64), np.dtype(np.int64)
 # The look-up of an enumeration's members takes several times as long.
 _kind = functools.cache(Kind)
 
+# Adaptations of at most so many bytes are kept for states to come.
+_SHARED_BYTES = 2**23
+
 _HEADER = ("checkpoint", "fingerprint", "feature_names", "kinds", "y_is_1d")
 
 
@@ -231,15 +234,16 @@ class ContextState:
             if part != "adaptation" and array.dtype != (dtype := _INTEGER if field == "n_rows" else _FLOAT):
                 raise ValueError(f"{name} is not of dtype {dtype}, but {array.dtype}")
             parts[part][field] = array.copy() if part == "first_rows" else array
-        adapted = ((name, array.dtype, array.shape, array.tobytes()) for name, array in parts["adaptation"].items())
-        fields = json.loads(told)
+        fields, adapted = json.loads(told), parts["adaptation"]
+        is_small = sum(array.nbytes for array in adapted.values()) <= _SHARED_BYTES
+        restored = _restored_adaptation if is_small else _restored_adaptation.__wrapped__
         state = cls(
             **fields
             | {
                 "feature_names": fields["feature_names"] and tuple(fields["feature_names"]),
                 "kinds": tuple(map(_kind, fields["kinds"])),
             },
-            adaptation=_restored_adaptation(tuple(adapted)),
+            adaptation=restored(tuple([(name, a.dtype, a.shape, a.tobytes()) for name, a in adapted.items()])),
             summary=Summary.from_arrays(parts["summary"]),
             first_rows=FirstRows(**parts["first_rows"]) if parts["first_rows"] else None,
         )
@@ -264,7 +268,9 @@ class ContextState:
             b not in (a, Kind.UNKNOWN) for a, b in zip(self.kinds, adapted, strict=True)
         ):
             raise ValueError(f"{self.kinds!r} are not the kinds of its columns.")
-        if len(sums) * sums.shape[2] != self.n_outputs or self.y_is_1d not in (False, self.n_outputs == 1):
+        if not isinstance(self.y_is_1d, bool) or self.y_is_1d > (self.n_outputs == 1):
+            raise ValueError(f"y_is_1d={self.y_is_1d!r} is not of {self.n_outputs} targets.")
+        if len(sums) * sums.shape[2] != self.n_outputs:
             raise ValueError(f"The statistics are not of {self.n_outputs} targets.")
         if self.first_rows is not None:
             self.first_rows.check_possible()
@@ -286,10 +292,10 @@ class ContextState:
 def _restored_adaptation(content: tuple[tuple[str, np.dtype, tuple[int, ...], bytes], ...]) -> Adaptation:
     """Of named arrays, with their dtypes, shapes and bytes. Those of states that are alike are one.
 
-    So it is checked once, and what a network makes of it is there when a stream's state is restored again.
+    So it is checked once, and what a network makes of it is there when a stream's state is restored again. Nobody can
+    write to its arrays.
     """
-    # Torch uses it as is, and wants arrays that can be written to.
-    arrays = {name: np.frombuffer(data, dtype).reshape(shape).copy() for name, dtype, shape, data in content}
+    arrays = {name: np.frombuffer(data, dtype).reshape(shape) for name, dtype, shape, data in content}
     adaptation = Adaptation.from_arrays(arrays)
     adaptation.check_possible()
     return adaptation
