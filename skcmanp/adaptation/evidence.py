@@ -40,8 +40,8 @@ _LOG_EFFECTS, _LOG_EFFECT = (math.log(0.001), math.log(10.0)), math.log(0.1)
 _LOG_SMOOTHNESSES, _LOG_SMOOTHNESS = (math.log(0.03), math.log(10.0)), math.log(0.5)
 _LOG_SLOPES, _LOG_SLOPE = (math.log(0.03), math.log(30.0)), math.log(PRIOR_SLOPE)
 _ITERATIONS = 50
-# Relative, of the objective: about a hundredth of a nat an iteration, and a tenth where it is only to start from.
-_TOLERANCE, _START_TOLERANCE = 1e-4, 1e-4
+# Relative, of the objective: about a tenth of a nat an iteration.
+_TOLERANCE = 1e-4
 
 # Scale of the half-normal prior of effects, relative to the process of all features.
 _EFFECT_SPREAD = 0.5
@@ -171,9 +171,9 @@ class _Problem:
     noise: they may be copies.
     """
 
-    def __init__(self, rows: Rows, waves: Array, n_cosines: int, tolerance: float = _TOLERANCE) -> None:
+    def __init__(self, rows: Rows, waves: Array, n_cosines: int) -> None:
         self.x, self.y, self.weight = rows
-        self.n_features, self.n_cosines, self.tolerance = self.x.shape[1], n_cosines, tolerance
+        self.n_features, self.n_cosines = self.x.shape[1], n_cosines
         self.shape = 1 + 0.5 * self.y.size
         # Features that enter linearly: one, and the cosines of every feature.
         self.linear = np.column_stack([np.ones(len(self.x)), waves])
@@ -183,13 +183,13 @@ class _Problem:
         if len(self.x) <= n_rows:
             return self
         first = Rows(self.x[:n_rows], self.y[:n_rows], self.weight[:n_rows])
-        return _Problem(first, self.linear[:n_rows, 1:], self.n_cosines, _START_TOLERANCE)
+        return _Problem(first, self.linear[:n_rows, 1:], self.n_cosines)
 
     def maximise(self, start: Array) -> Array:
         """The most probable parameters."""
         d = self.n_features
         bounds = [_LOG_LENGTHSCALES] * d + [_LOG_NOISES] + [_LOG_EFFECTS] * d + [_LOG_SMOOTHNESSES]
-        return _minimise(self.objective, start, bounds[: len(start)], self.tolerance).x
+        return _minimise(self.objective, start, bounds[: len(start)]).x
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
         """Negative log-density of the parameters given the rows, and its gradient."""
@@ -302,8 +302,6 @@ def _times_symmetric(lower: Array, columns: Array) -> Array:
     return blas.dsymm(1.0, lower, columns, lower=True)
 
 
-def _minimise(
-    objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list, tolerance: float = _TOLERANCE
-) -> OptimizeResult:
-    options = {"maxiter": _ITERATIONS, "ftol": tolerance}
+def _minimise(objective: Callable[[Array], tuple[float, Array]], start: Array, bounds: list) -> OptimizeResult:
+    options = {"maxiter": _ITERATIONS, "ftol": _TOLERANCE}
     return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
