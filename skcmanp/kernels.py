@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+# Rows whose kernels are computed at once: those of more leave the cache between one operation and the next.
+BLOCK_ROWS = 256
+
 
 def _library(array: Any) -> Any:
     """The module whose functions take this array."""

@@ -19,7 +19,7 @@ def train(tmp_path, name, run):
     """Train by a command; an empty context in most batches leaves parameters unused, and parts are added up."""
     recipe = write(tmp_path, RECIPE.replace("n_context", "p_empty = 0.5\nn_context"))
     output = tmp_path / name
-    run(["train", str(recipe), "--output", str(output), "--device", "cpu"])
+    assert run(["train", str(recipe), "--output", str(output), "--device", "cpu"]) == 0
     return TrainingLog.read(output / "log.jsonl"), torch.load(output / "state.pt", weights_only=True)["model"]
 
 
@@ -35,6 +35,7 @@ def test_two_processes_train_as_one(tmp_path):
         assert done.returncode == 0, done.stderr
         assert "arning" not in done.stderr.replace("FutureWarning", "")
         assert done.stdout.count("are written") == 1
+        return done.returncode
 
     one, weights_one = train(tmp_path, "one", main)
     two, weights_two = train(tmp_path, "two", in_two_processes)

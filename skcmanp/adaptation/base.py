@@ -67,7 +67,7 @@ class Frozen:
             raise ValueError(f"{self.name}.{name} is not {what}.")
 
     def to(self, device: torch.device | str) -> Self:
-        """The same with tensors on a device."""
+        """The same with tensors on a device; copies, as nobody can write to arrays that come from bytes."""
         return type(self)(**{name: torch.tensor(array, device=device) for name, array in self.arrays().items()})
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.rows import place_uniform, places
-from skcmanp.kernels import matern52
+from skcmanp.kernels import BLOCK_ROWS, matern52
 from skcmanp.products import times_lower
 
 # A row whose value the inducing points leave less variance than this adds nothing but rounding errors.
@@ -28,9 +28,6 @@ _JITTER = 1e-8
 
 # Rows that are drawn at once.
 _DRAWN = 32
-
-# Rows whose kernels are computed at once: those of more leave the cache between one operation and the next.
-_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ class InducingPoints(Part):
 
     def _values(self, x: Tensor) -> Tensor:
         """The process's whitened values at the inducing points, as far as they tell of those at x, (..., N, p)."""
-        parts = (x,) if torch.compiler.is_compiling() else x.split(_BLOCK_ROWS, dim=-2)  # programs take any number
+        parts = (x,) if torch.compiler.is_compiling() else x.split(BLOCK_ROWS, dim=-2)  # programs take any number
         blocks = [times_lower(matern52(rows, self.points), self._whitening) for rows in parts]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 

@@ -22,7 +22,7 @@ from skcmanp.adaptation.evidence import EVIDENCE_ROWS, MIN_GAIN, Evidence
 from skcmanp.adaptation.noise import NOISE_COSINES, NOISE_POINTS, NoiseProfile
 from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
-from skcmanp.kernels import matern52_and_slope
+from skcmanp.kernels import BLOCK_ROWS, matern52_and_slope
 
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
@@ -43,9 +43,6 @@ _NOISE_SPREAD = 0.5
 _NOISE_SMOOTHNESS = 0.5
 
 _JITTER = 1e-6
-
-# Rows whose kernels are computed at once: those of more leave the cache between one operation and the next.
-_BLOCK_ROWS = 256
 
 
 def fit_sparse_process(
@@ -246,8 +243,8 @@ def _project(points: Array, x: Array, linear: Array | None = None, local: float 
     root = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
     # Arrays (p, n) are stored column by column, as LAPACK wants them.
     kernel, slope = np.empty((2, len(x), len(points)))
-    for start in range(0, len(x), _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
+    for start in range(0, len(x), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
         kernel[block], slope[block] = matern52_and_slope(x[block], points)
     v = math.sqrt(local) * _solve_lower(root, kernel.T)
     missed = np.maximum(local - np.square(v).sum(0), 0.0)
