@@ -97,7 +97,7 @@ def untrained(variant: Variant, recipe: Recipe, runs: Path | None = None) -> nn.
     elif variant.initial == "all":
         sharpen(model)
     if variant.start:
-        weights = torch.load(runs / variant.start / "state.pt", weights_only=True)["model"]
+        weights = torch.load(runs / variant.start / "state.pt", map_location="cpu", weights_only=True)["model"]
         model.load_state_dict({**model.state_dict(), **weights})
     return model
 

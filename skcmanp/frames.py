@@ -42,7 +42,7 @@ class Columns(NamedTuple):
 # Identities of categories are beyond all numbers that are likely to be categories themselves.
 _FIRST_IDENTITY = 2**50
 
-_NO_SPAN = np.timedelta64("NaT")
+_NO_SPAN = np.timedelta64("NaT", "us")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
