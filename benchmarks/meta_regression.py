@@ -50,7 +50,8 @@ VARIANTS = {
         Variant("cmanp-tuned", "cmanp", FOURIER, OURS, initial="all"),
         Variant("cmanp-memory", "cmanp", MEMORY, OURS, initial="all"),
         Variant("cmanp-initialised", "cmanp", {}, INITIALISED, initial="all"),
-        # From step 63,000 of the one before: its cosine, which falls to zero in 7,000 steps instead of 37,000.
+        # From the state of the one before at step 63,000, which has to be copied: as if its cosine had 7,000 steps left
+        # instead of 37,000.
         Variant("cmanp-cooled", "cmanp", {}, {**INITIALISED, "steps": 70_000, "cooldown": 0.1 / 0.37}, initial="all"),
         # The not-diagonal heads, with which all targets are a block of CMANP-AND; alone, and then with all weights.
         Variant("cmanp-tuned-and", "cmanp", {**FOURIER, "joint_rank": RANK}, HEAD_ONLY, start="cmanp-tuned"),
@@ -157,7 +158,7 @@ def evaluate(models: dict[str, nn.Module], progress: dict[str, Progress], steps:
             run = progress[name.removesuffix(", joint")]
             row["parameters"] = sum(p.numel() for p in models[name].parameters())
             row["steps"], row["trained"] = steps, run.step
-            row["hours"] = "" if run.seconds_per_step is None else round(run.step * run.seconds_per_step / 3600, 2)
+            row["hours"] = round(run.log[-1]["seconds"] / 3600, 2) if run.log else ""
         for tasks, of in results.items():
             gap = of[name] - of["gp, integrated" + (", joint" if joint else "")]
             row[tasks], row[f"{tasks} se"] = float(of[name].mean()), standard_error(of[name])
@@ -177,7 +178,7 @@ def draw(progress: dict[str, Progress], optimum: float, steps: int) -> None:
         own = name.endswith("-tuned") or "initialised" in name
         style = {"linestyle": "--" if own else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
         run.log.plot(ax_steps, **style)
-        minutes = np.array(run.log.column("step")) * run.seconds_per_step / 60
+        minutes = np.array(run.log.column("seconds")) / 60
         color = ax_steps.lines[-1].get_color()
         ax_minutes.plot(minutes, run.log.column("log_likelihood"), color=color, label=name, **style)
     for ax in (ax_steps, ax_minutes):
@@ -185,7 +186,7 @@ def draw(progress: dict[str, Progress], optimum: float, steps: int) -> None:
         ax.axhline(PUBLISHED["cmanp"][0], color="gray", linestyle=":", linewidth=1, label="cmanp, published")
         ax.grid(alpha=0.3)
     ax_steps.set(ylim=(-1, 1.6), title="16 tasks a step")
-    ax_minutes.set(xlabel="minutes of training on one CPU core", title="the same runs against time", xscale="log")
+    ax_minutes.set(xlabel="minutes of training", title="the same runs against time", xscale="log")
     ax_minutes.legend(fontsize=8, loc="upper left")
     picture.savefig(RESULTS / f"meta_regression_{steps}.png", dpi=120)
 

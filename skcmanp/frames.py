@@ -42,7 +42,6 @@ class Columns(NamedTuple):
 # Identities of categories are beyond all numbers that are likely to be categories themselves.
 _FIRST_IDENTITY = 2**50
 
-_NO_SPAN = np.timedelta64("NaT", "us")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -146,8 +145,8 @@ def _pandas_array(column: Any) -> tuple[NDArray, bool]:
     if kind == "M" and str(dtype).startswith("date"):  # Arrow's days
         column = column.astype("timestamp[us][pyarrow]")
     if kind in "Mm":
-        unit, missing = ("datetime64[us]", np.datetime64("NaT")) if kind == "M" else ("timedelta64[us]", _NO_SPAN)
-        return column.to_numpy(dtype=unit, na_value=missing), False
+        missing = np.datetime64("NaT", "us") if kind == "M" else np.timedelta64("NaT", "us")
+        return column.to_numpy(dtype=missing.dtype, na_value=missing), False
     if kind in "biuf":
         numbers = column.to_numpy() if isinstance(dtype, np.dtype) else column.to_numpy(dtype=float, na_value=np.nan)
         return numbers, False

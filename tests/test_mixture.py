@@ -14,7 +14,7 @@ from skcmanp.mixture.breaks import BreakSignal
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.conformal import LEVELS, RATE, ConformalWidths
 from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
-from skcmanp.mixture.limits import Limits
+from skcmanp.mixture.limits import Limits, without_faults
 from skcmanp.mixture.linear import DiscountedRegressions, discounts
 from skcmanp.mixture.ring import Ring
 from skcmanp.mixture.scale import LogScale
@@ -328,3 +328,10 @@ def test_columns_have_no_limits_before_they_vary_nor_of_few_rows():
     few, _ = Limits.none(2).learned(np.random.default_rng(0).uniform(size=(20, 2)), NUMBERS)
     for limits in (constant, few):
         assert (limits.clipped(np.full((1, 2), 1e9), NUMBERS) == 1e9).all()
+
+
+def test_first_targets_with_heavy_tails_are_no_faults():
+    y = np.random.default_rng(0).lognormal(sigma=1.5, size=(100, 1))
+    assert (without_faults(y) == y).all()
+    zeros = np.where(np.arange(100) % 10 < 6, 0.0, y[:, 0])[:, None]
+    assert (without_faults(zeros) == zeros).all()

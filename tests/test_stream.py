@@ -290,6 +290,17 @@ def test_a_faulty_target_in_the_second_chunk_is_forgiven(model):
     assert np.sqrt(np.mean((mean[200:] - y[300:]) ** 2)) < 1
 
 
+@pytest.mark.parametrize("wild", [-9999.0, 1e12])
+@pytest.mark.parametrize("at", [[0], [40, 77]])
+def test_faulty_targets_among_the_first_are_forgiven(model, wild, at):
+    X, y = straight_line(400)
+    y[at] = wild
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:100], y[:100])
+    mean, std = learned_on(reg, X[100:], y[100:], 50)
+    assert np.sqrt(np.mean((mean - y[100:])[100:] ** 2)) < 0.2
+    assert std[100:].max() < 0.4
+
+
 def test_a_faulty_target_after_a_break_is_forgiven(model):
     X, y = straight_line(700)
     y[450:], y[460] = y[450:] + 20, 1e6

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skcmanp.learner import Learner
 from skcmanp.mixture.columns import StreamColumns
+from skcmanp.mixture.limits import without_faults
 from skcmanp.mixture.linear import DiscountedRegressions
 from skcmanp.mixture.reading import StreamReading
 from skcmanp.mixture.ring import Ring
@@ -103,6 +104,7 @@ class Experts:
     @classmethod
     def begin(cls, learner: Learner, rows: Rows, start: int = 0) -> Experts:
         """Of the first rows of a stream, or of a world that begins after so many."""
+        rows = rows._replace(y=without_faults(rows.y))
         columns, n_base = StreamColumns.fit(rows.X, learner.kinds), len(_BASE)
         reading = StreamReading.begin(learner, rows)
         ring = Ring.empty(RING, rows.X.shape[1]).learned(rows.X, rows.y)

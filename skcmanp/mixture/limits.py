@@ -1,4 +1,4 @@
-"""How far features have gone: values beyond are more often faulty readings than news."""
+"""How far values have gone: those beyond are more often faulty readings than news."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 _ENOUGH = 100  # rows; the range of fewer says little
 # So many rows of a chunk, and such a share of it, are no faulty readings.
 _MANY, _SHARE = 10, 0.25
+# Among the first targets, faulty readings are those so many median deviations off, if they are no more than this share.
+_FAULT, _FEW = 100.0, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,3 +60,10 @@ class Limits:
         rows = np.where(n_beyond >= np.maximum(_MANY, _SHARE * len(X)), X, clipped)
         low, high = np.fmin(self.low, np.fmin.reduce(rows)), np.fmax(self.high, np.fmax.reduce(rows))
         return Limits(low, high, self.n_rows + len(rows)), rows
+
+
+def without_faults(y: Array) -> Array:
+    """The first targets, (n, 1), with the middle of all in place of a few that are out of all proportion."""
+    far = np.abs(y - np.median(y))
+    is_fault = far > _FAULT * np.median(far)
+    return np.where(is_fault & (is_fault.mean() <= _FEW), np.median(y), y) if np.median(far) else y
