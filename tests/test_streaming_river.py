@@ -42,6 +42,24 @@ def test_rows_one_by_one_and_many(model, rows):
         adapter.predict_one({"a": 1.0})
 
 
+def test_rows_with_text_and_gaps(model, rows):
+    X, y = rows
+    X = X.assign(kind=np.where(np.arange(60) % 3, "x", "y"))
+    one, many = (to_river(CMANPStreamRegressor(checkpoint=model)) for _ in range(2))
+    assert one.predict_interval_one({"a": 1.0}) == (-np.inf, np.inf)
+    with pytest.raises(ValueError, match="NaN"):
+        one.learn_one({"other": 1.0}, np.nan)
+    one.learn_many(X[:50], y[:50])
+    many.learn_many(X[:50], y[:50])
+    for i in (50, 51):
+        one.learn_one(X.iloc[i].to_dict(), y[i])
+        many.learn_many(X[i : i + 1], y[i : i + 1])
+    assert (
+        one.predict_one({"a": 1.0, "b": None, "kind": "x"})
+        == many.predict_many(pd.DataFrame({"a": [1.0], "b": [np.nan], "kind": ["x"]})).item()
+    )
+
+
 def test_river_evaluates_it(rows):
     from river import evaluate, metrics, stream
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def to_river(estimator: Any) -> Any:
         With ``learn_one``, ``predict_one``, which gives a ``river.proba.Gaussian``
         if ``with_dist=True``, ``learn_many``, ``predict_many``, and
         ``predict_interval_one(x, confidence=0.9)`` if the estimator has
-        ``predict_interval``. Before any row is known, 0 is predicted.
+        ``predict_interval``. Before any row is known, 0 is predicted, and
+        intervals have no ends. Values may be whatever the estimator reads, such
+        as text.
 
     Raises
     ------
@@ -67,9 +70,9 @@ class _Adapter:
 
     def learn_one(self, x: Row, y: float) -> None:
         """Learn a row."""
-        if self.features is None:
-            self.features = list(x)
-        self.estimator.partial_fit(self._row(x), [y])
+        features = self.features or list(x)
+        self.estimator.partial_fit(_values([[x[name] for name in features]]), [y])
+        self.features = features
 
     def predict_one(self, x: Row, *, with_dist: bool = False) -> Any:
         """Predict a row: a number, or with `with_dist` a ``river.proba.Gaussian``; 0 before any row is known."""
@@ -89,14 +92,16 @@ class _Adapter:
         """Low and high end of a row's interval, as ``predict_interval`` has it."""
         if not hasattr(self.estimator, "predict_interval"):
             raise TypeError(f"{type(self.estimator).__name__} has no predict_interval.")
+        if not is_fitted(self.estimator):
+            return -math.inf, math.inf
         low, high = self.estimator.predict_interval(self._row(x), confidence)
         return float(low[0]), float(high[0])
 
     def learn_many(self, X: Any, y: Any) -> None:
         """Learn several rows, in order of time."""
-        if self.features is None:
-            self.features = list(X.columns)
-        self.estimator.partial_fit(X[self.features].to_numpy(np.float64), y.to_numpy(np.float64))
+        features = self.features or list(X.columns)
+        self.estimator.partial_fit(_values(X[features]), y.to_numpy(np.float64))
+        self.features = features
 
     def predict_many(self, X: Any) -> Any:
         """Predict several rows, as a pandas Series; 0 before any row is known."""
@@ -104,11 +109,19 @@ class _Adapter:
 
         if not is_fitted(self.estimator):
             return pd.Series(0.0, index=X.index)
-        return pd.Series(self.estimator.predict(X[self.features].to_numpy(np.float64)), index=X.index)
+        return pd.Series(self.estimator.predict(_values(X[self.features])), index=X.index)
 
-    def _row(self, x: Row) -> NDArray[np.float64]:
+    def _row(self, x: Row) -> NDArray[Any]:
         """Values of the known features, (1, d)."""
-        return np.array([[x[name] for name in self.features or x]], dtype=np.float64)
+        return _values([[x[name] for name in self.features or x]])
+
+
+def _values(rows: Any) -> NDArray[Any]:
+    """Rows (n, d) as numbers, if they are, or as objects, which the estimator may read."""
+    try:
+        return np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.asarray(rows, dtype=object)
 
 
 @functools.cache
