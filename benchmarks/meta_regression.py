@@ -171,23 +171,27 @@ def evaluate(models: dict[str, nn.Module], progress: dict[str, Progress], steps:
     return float(results["rbf"]["gp, integrated"][: META_REGRESSION.training.n_evaluation].mean())
 
 
-def draw(progress: dict[str, Progress], optimum: float, steps: int) -> None:
-    """Learning curves against steps and against time."""
-    picture, (ax_steps, ax_minutes) = figure(1, 2, figsize=(11, 4.5), sharey=True)
+def draw(progress: dict[str, Progress], optimum: float, steps: int, against_time: bool) -> None:
+    """Learning curves against steps and, of runs that nothing has interrupted, against time."""
+    picture, axes = figure(1, 1 + against_time, figsize=(6 + 5 * against_time, 4.5), sharey=True)
+    axes = np.atleast_1d(axes)
     for name, run in progress.items():
         own = name.endswith("-tuned") or "initialised" in name
         style = {"linestyle": "--" if own else "-", "linewidth": 2.5 if "cmanp" in name else 1.2}
-        run.log.plot(ax_steps, **style)
-        minutes = np.array(run.log.column("seconds")) / 60
-        color = ax_steps.lines[-1].get_color()
-        ax_minutes.plot(minutes, run.log.column("log_likelihood"), color=color, label=name, **style)
-    for ax in (ax_steps, ax_minutes):
+        run.log.plot(axes[0], label=name, **style)
+        if against_time:
+            minutes = np.array(run.log.column("step")) * run.seconds_per_step / 60
+            color = axes[0].lines[-1].get_color()
+            axes[1].plot(minutes, run.log.column("log_likelihood"), color=color, **style)
+    for ax in axes:
         ax.axhline(optimum, color="black", linestyle=":", linewidth=1, label="exact GP, integrated")
         ax.axhline(PUBLISHED["cmanp"][0], color="gray", linestyle=":", linewidth=1, label="cmanp, published")
         ax.grid(alpha=0.3)
-    ax_steps.set(ylim=(-1, 1.6), title="16 tasks a step")
-    ax_minutes.set(xlabel="minutes of training", title="the same runs against time", xscale="log")
-    ax_minutes.legend(fontsize=8, loc="upper left")
+    axes[0].set(ylim=(-1, 1.65), title="16 tasks a step")
+    axes[0].legend(fontsize=8, loc="lower right", ncols=2)
+    if against_time:
+        label = "minutes of training on one CPU core"
+        axes[1].set(xlabel=label, title="the same runs against time", xscale="log")
     picture.savefig(RESULTS / f"meta_regression_{steps}.png", dpi=120)
 
 
@@ -222,7 +226,7 @@ def main(argv: list[str] | None = None) -> None:
         models = {v.name: load(v, META_REGRESSION, runs) for v in variants if progress[v.name].step}
         optimum = evaluate(models, progress, steps, arguments.batches)
         begun = {name: run for name, run in progress.items() if run.log and len(run.log.column("step")) > 1}
-        draw(begun, optimum, steps)
+        draw(begun, optimum, steps, against_time=arguments.action == "all")
 
 
 if __name__ == "__main__":
