@@ -60,6 +60,7 @@ KINDS = {
     "readout": {"linear_readout": True},
     "joint": {"joint_rank": 2},
     "learned memory": {"memory_features": 16},
+    "gated memory": {"memory_features": 16, "memory_fusion": "gate", "joint_rank": 2},
     "learned memory, joint": {"memory_features": 16, "joint_rank": 2},
     "memory": {"memory_features": 48, "memory_kernel": "matern52", "relevance": True},
     "memory, joint": {"memory_features": 48, "memory_kernel": "matern52", "relevance": True, "joint_rank": 2},

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
+from skcmanp.nn.heads import CorrelationHead, Gate, GaussianHead, LinearReadout
 
 
 def test_std_has_its_floor_and_means_are_free():
@@ -86,3 +86,39 @@ def test_a_correcting_head_starts_by_changing_nothing_and_is_bounded():
     torch.testing.assert_close(same.stddev, start.stddev + 1e-3)
     torch.testing.assert_close(corrected.mean, start.mean + 2 * start.stddev)
     torch.testing.assert_close(corrected.stddev, 1e-3 + start.stddev * math.exp(3.0))
+
+
+def two_predictions(dtype=torch.float32):
+    """Means and standard deviations of 0.1 to 1.1 of the network and of a memory, and how the latter is believed."""
+    own, given = (Normal(torch.randn(2, 5, 1), torch.rand(2, 5, 1) + 0.1) for _ in range(2))
+    return own, Normal(given.mean.to(dtype), given.stddev.to(dtype)), torch.ones(2, 5, 1)
+
+
+def test_a_fresh_gate_mixes_by_precision():
+    own, given, believed = two_predictions()
+    mixture = Gate(8, 1, 4, 1e-3)(torch.randn(2, 5, 8), own, given, believed, torch.randn(2, 5, 4))
+    share = given.variance / (own.variance + given.variance)
+    torch.testing.assert_close(mixture.mean, share * own.mean + (1 - share) * given.mean)
+    second_moment = share * (own.variance + own.mean**2) + (1 - share) * (given.variance + given.mean**2)
+    torch.testing.assert_close(mixture.variance, second_moment - mixture.mean**2)
+
+
+def test_a_gate_can_choose_and_its_corrections_are_bounded():
+    gate = Gate(8, 1, 4, 0.05)
+    own, given, believed = two_predictions(torch.float64)
+    h, hints = torch.randn(2, 5, 8), torch.randn(2, 5, 4)
+    for logit, chosen in ((-1e6, given), (1e6, own)):
+        with torch.no_grad():
+            gate.mix[-1].bias.copy_(torch.tensor([logit, 2.0, 1e6]))
+            mixture, unbelieved = (gate(h, own, given, part, hints) for part in (believed, 0 * believed))
+        std = 0.05 + (chosen.stddev - 0.05) * math.exp(3.0)
+        torch.testing.assert_close(mixture.mean.float(), (chosen.mean + 2 * chosen.stddev).float())
+        torch.testing.assert_close(mixture.stddev.float(), std.float())
+        torch.testing.assert_close(unbelieved.mean.float(), chosen.mean.float())
+
+
+def test_a_gate_keeps_the_least_standard_deviation():
+    own, given, believed = two_predictions()
+    sure = Normal(own.mean, torch.full_like(own.mean, 1e-6))
+    mixture = Gate(8, 1, 4, 0.05)(torch.randn(2, 5, 8), own, sure, believed, torch.randn(2, 5, 4))
+    assert (mixture.stddev >= 0.05).all()

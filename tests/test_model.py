@@ -113,6 +113,7 @@ def test_pickles_of_cuda_models_load_on_the_cpu():
         ("dim_x", True),
         ("memory_features", 3),
         ("memory_kernel", "rbf"),
+        ("memory_fusion", "add"),
     ],
 )
 def test_bad_configuration_names_the_key(key, value):
@@ -155,3 +156,15 @@ def test_a_fresh_network_predicts_what_its_memory_does(memory):
     torch.testing.assert_close(distribution.stddev, start.stddev + model.config.min_std)
     trained = {name for name, p in model.memory.named_parameters() if p.requires_grad}
     assert bool(trained) is ("memory_kernel" not in memory)
+
+
+def test_blocks_beside_a_gate_are_a_network_without_memory():
+    gated, without = make_model(memory_features=16, memory_fusion="gate"), make_model()
+    weights = gated.state_dict()
+    without.load_state_dict({name: weights[name] for name in without.state_dict()})
+    x, y, x_target = torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)
+    with torch.no_grad():
+        alone, expected, both = gated.alone(x, y, x_target), without(x, y, x_target), gated(x, y, x_target)
+    assert torch.equal(alone.mean, expected.mean)
+    assert torch.equal(alone.stddev, expected.stddev)
+    assert (both.mean - alone.mean).abs().max() > 0.01

@@ -261,6 +261,28 @@ def test_a_joint_head_learns_and_leaves_marginals_alone(memory):
     assert all(torch.equal(model.state_dict()[name], p) for name, p in others.items())
 
 
+def test_blocks_learn_alone_before_the_memory_does():
+    model = make_model(dim_x=2, memory_features=16, memory_fusion="gate")
+    _, tasks = fresh()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def changed():
+        return {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+    while_alone = []
+    options = dataclasses.replace(OPTIONS, alone=8)
+    meta_train(model, tasks, options, progress=False, on_log=lambda line: while_alone.append(changed()))
+    assert {"blocks", "head"} <= while_alone[0] == while_alone[1]
+    assert not {"memory", "gate"} & while_alone[1]
+    assert {"memory", "gate"} <= while_alone[2]
+
+
+@pytest.mark.parametrize("memory", [{}, {"memory_features": 16}])
+def test_only_blocks_beside_a_gate_learn_alone(memory):
+    with pytest.raises(ValueError, match="alone=3 is for networks with memory_fusion='gate'"):
+        meta_train(make_model(dim_x=2, **memory), fresh()[1], dataclasses.replace(OPTIONS, alone=3), progress=False)
+
+
 def test_something_must_be_trainable():
     model, tasks = fresh()
     with pytest.raises(ValueError, match=r"trainable='correlations\.': no parameter"):

@@ -67,6 +67,10 @@ class CMANPConfig:
     memory_priors : int, default=1
         With learned features: number of those that differ in the initial
         length-scale, at each signal-to-noise ratio.
+    memory_fusion : {"correct", "gate"}, default="correct"
+        How the blocks and the conjugate memory predict together: the blocks
+        are told what the memory says, and correct it; or both predict alone,
+        and a gate that knows both mixes them.
     joint_rank : int, default=0
         Rank of the learned part of the correlations between targets, the
         not-diagonal head of the paper's CMANP-AND. With 0, they are the
@@ -102,6 +106,7 @@ class CMANPConfig:
     memory_kernel: str = "learned"
     memory_regressions: int = 8
     memory_priors: int = 1
+    memory_fusion: str = "correct"
     joint_rank: int = 0
     relevance: bool = False
 
@@ -111,6 +116,8 @@ class CMANPConfig:
             raise ValueError(f"dim={self.dim} must be a multiple of n_heads={self.n_heads}.")
         if self.memory_kernel not in ("learned", "matern52"):
             raise ValueError(f"memory_kernel={self.memory_kernel!r} must be 'learned' or 'matern52'.")
+        if self.memory_fusion not in ("correct", "gate"):
+            raise ValueError(f"memory_fusion={self.memory_fusion!r} must be 'correct' or 'gate'.")
         if self.memory_features and self.memory_features < 2 * self.dim_x + 4:
             raise ValueError(
                 f"memory_features={self.memory_features} must be at least 2 * dim_x + 4 = {2 * self.dim_x + 4}, or 0 "

@@ -63,6 +63,47 @@ class GaussianHead(nn.Module):
         return Normal(mean, std, validate_args=False)
 
 
+class Gate(nn.Module):
+    """Mixes two predictions of the same targets, the network's own and a memory's, and corrects the mixture.
+
+    The share of each starts at that of its precision. The mixture's mean is
+    then corrected by multiples of its std, of which a part is `believed`, and
+    its std by a bounded factor; both start by changing nothing. Jacobs et al.,
+    "Adaptive mixtures of local experts" (1991), have gates.
+
+    Parameters
+    ----------
+    dim, dim_y : int
+    n_hints : int
+        Of what the memory says beside its prediction.
+    min_std : float
+    """
+
+    def __init__(self, dim: int, dim_y: int, n_hints: int, min_std: float) -> None:
+        super().__init__()
+        self.min_std = min_std
+        self.norm = nn.LayerNorm(dim)
+        self.mix = mlp(dim + n_hints + 2 * dim_y, dim, 3 * dim_y, 3)
+        for weights in self.mix[-1].parameters():
+            nn.init.zeros_(weights)
+
+    def forward(self, h: Tensor, own: Normal, given: Normal, believed: Tensor, hints: Tensor) -> Normal:
+        """The mixture of Normals of (B, M, dy), given encodings (B, M, D) and hints (B, M, n_hints)."""
+        difference, log_ratio = own.mean - given.mean, (given.stddev / own.stddev).log()  # (B, M, dy)
+        distance = difference / (own.variance + given.variance).sqrt()
+        with torch.autocast(h.device.type, enabled=False):
+            h, *others = (part.to(self.norm.weight.dtype) for part in (h, hints, distance, log_ratio))
+            logit, shift, raw = self.mix(torch.cat([self.norm(h), *others], dim=-1)).chunk(3, dim=-1)
+        share = (2 * log_ratio + logit).sigmoid()
+        variance = share * own.variance + (1 - share) * (given.variance + share * difference.square())
+        std = variance.sqrt()
+        mean = given.mean + share * difference + std * shift * believed
+        # Both have a least std already.
+        above = (std - self.min_std).clamp(min=1e-3 * self.min_std)
+        std = self.min_std + above * (MAX_LOG_CORRECTION * (raw / MAX_LOG_CORRECTION).tanh()).exp()
+        return Normal(mean, std, validate_args=False)
+
+
 class CorrelationHead(nn.Module):
     """Correlations between targets: some to start from, and learned ones of low rank.
 

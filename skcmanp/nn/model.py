@@ -19,7 +19,7 @@ from skcmanp.nn.conjugate import ConjugateMemory, Parts, Sums
 from skcmanp.nn.covariances import Covariances
 from skcmanp.nn.embedding import FourierFeatures, RowEmbedder, bounded, mlp
 from skcmanp.nn.features import LearnedFeatures
-from skcmanp.nn.heads import CorrelationHead, GaussianHead, LinearReadout
+from skcmanp.nn.heads import CorrelationHead, Gate, GaussianHead, LinearReadout
 from skcmanp.nn.steps import Memory, Prediction, RowProjection, RowStatistics
 
 # What the memory says counts as no more than this, so that its squares are finite in float32.
@@ -81,6 +81,9 @@ class CMANP(nn.Module):
                 # It suits all functions as it is, and gradients through the memory are its largest cost.
                 self.memory.requires_grad_(False)
         n_hints = 0 if self.memory is None else self.memory.n_hints - c.dim_y  # without what is the head's
+        self.gate: Gate | None = None
+        if self.memory is not None and c.memory_fusion == "gate":
+            self.gate, n_hints = Gate(c.dim, c.dim_y, n_hints, c.min_std), 0
         self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
         self.norm_row = nn.LayerNorm(c.dim)
         self.embed_count = mlp(2, c.dim, c.dim, 2) if c.count_input else None
@@ -92,7 +95,7 @@ class CMANP(nn.Module):
         self.readout: LinearReadout | None = None
         if c.linear_readout:
             self.readout = LinearReadout(c.n_input_latents, c.dim, self.features.dim_out, c.dim_y)
-        self.head = GaussianHead(c.dim, c.dim_y, c.min_std, corrects=self.memory is not None)
+        self.head = GaussianHead(c.dim, c.dim_y, c.min_std, corrects=self.memory is not None and self.gate is None)
         self.correlations: CorrelationHead | None = None
         if c.joint_rank:
             self.correlations = CorrelationHead(c.dim, c.dim_y, c.joint_rank, corrects=self.memory is not None)
@@ -310,13 +313,17 @@ class CMANP(nn.Module):
         if hints is not None:
             mean, log_std, others, believed = hints.tensor_split([k * self.config.dim_y for k in (1, 2, -1)], -1)
             start = Normal(mean, log_std.exp(), validate_args=False)  # in the dtype of what is said
-            hints = torch.cat([self.bound(mean), log_std, others], dim=-1)
-            inputs = torch.cat([features, hints.clamp(-LARGEST_HINT, LARGEST_HINT).to(features.dtype)], dim=-1)
+            hints = torch.cat([self.bound(mean), log_std, others], dim=-1).clamp(-LARGEST_HINT, LARGEST_HINT)
+            if self.gate is None:
+                inputs = torch.cat([features, hints.to(features.dtype)], dim=-1)
         h = self.embed_query(inputs) + self.count_embedding(count)  # (B, M, D)
         for i, decoder in enumerate(self.decoders):
             h = decoder(h, KeyValue(*latents[2 * i : 2 * i + 2]))
         offset = None if self.readout is None else features @ latents[-1]
-        found = self.head(h, offset, start, believed)
+        if self.gate is None or hints is None or start is None or believed is None:
+            found = self.head(h, offset, start, believed)
+        else:
+            found = self.gate(h, self.head(h, offset), start, believed, hints)
         return found.mean, found.stddev, h
 
     def joint(
@@ -374,6 +381,12 @@ class CMANP(nn.Module):
             With mean and std of shape (B, M, dy).
         """
         return self.query(x_target, *self.condition(x, y, points, ratio, reads=hints is None), hints)
+
+    def alone(self, x: Tensor, y: Tensor, x_target: Tensor) -> Normal:
+        """What the blocks of a network with a gate predict without its memory; arguments are those of `forward`."""
+        memory, count = self.condition(x, y, reads=False)
+        mean, std, _ = self.decode(x_target, count, None, *memory.latents)
+        return Normal(mean, std, validate_args=False)
 
     def condition(
         self, x: Tensor, y: Tensor, points: Tensor | None = None, ratio: Tensor | None = None, reads: bool = True

@@ -34,7 +34,7 @@ _WAY_ON = "so the run cannot go on from it; restore the file, or remove it to st
 
 # Options of which a run has one value from its start on.
 _SAME = (
-    *("batch_size", "betas", "clip", "distinct", "ema", "learning_rate"),
+    *("alone", "batch_size", "betas", "clip", "distinct", "ema", "learning_rate"),
     *("precision", "seed", "trainable", "warmup", "weight_decay"),
 )
 
@@ -122,8 +122,8 @@ def meta_train(
     Raises
     ------
     ValueError
-        If the batch cannot be shared out equally, nothing is trainable, or the
-        state is damaged or of another run.
+        If the batch cannot be shared out equally, nothing is trainable, the
+        blocks cannot learn alone, or the state is damaged or of another run.
     FloatingPointError
         If the loss is not finite; the last good state stays on disk.
     SystemExit, KeyboardInterrupt
@@ -198,9 +198,12 @@ class _Objective(nn.Module):
         self.model = model
         self.autocast = precision == "bfloat16"
 
-    def forward(self, batch: TaskBatch) -> Tensor:
+    def forward(self, batch: TaskBatch, alone: bool = False) -> Tensor:
         y_target = batch.y_target
         with torch.autocast(y_target.device.type, torch.bfloat16, enabled=self.autocast):
+            if alone:
+                assert isinstance(self.model, CMANP)
+                return -log_likelihood(self.model.alone(*batch.inputs[:3]), y_target).mean()
             if has_joint_head(self.model):
                 marginals, joint = predict_jointly(self.model, *batch.jointly)
                 both = log_likelihood(marginals, y_target) + joint_log_likelihood(joint, y_target).to(y_target.dtype)
@@ -223,6 +226,8 @@ class _Run:
                 f"batch_size={options.batch_size} must be a multiple of processes times accumulate, "
                 f"{self.workers.size} x {options.accumulate}."
             )
+        if options.alone and getattr(model, "gate", None) is None:
+            raise ValueError(f"alone={options.alone} is for networks with memory_fusion='gate'; set it to 0.")
         for name, parameter in model.named_parameters():
             if not name.startswith(options.trainable):
                 parameter.requires_grad_(False)
@@ -256,7 +261,7 @@ class _Run:
         losses = []
         for part in parts:
             part = part.to(self.device)
-            part_loss: Tensor = self.objective(part) / len(parts)
+            part_loss: Tensor = self.objective(part, self.step < self.options.alone) / len(parts)
             part_loss.backward()
             losses.append(part_loss.detach())
         self.workers.average_gradients(self.model.parameters())

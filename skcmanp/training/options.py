@@ -10,7 +10,7 @@ from skcmanp.fields import check_fields
 PRECISIONS = ("float32", "bfloat16")
 
 _RANGES = {
-    **dict.fromkeys(("warmup", "seed", "distinct"), "[0, inf)"),
+    **dict.fromkeys(("warmup", "seed", "alone", "distinct"), "[0, inf)"),
     "learning_rate": "(0, inf)",
     "betas": "[0, 1)",
     "cooldown": "[0, 1]",
@@ -60,6 +60,10 @@ class TrainingOptions:
     trainable : str, default=""
         How the names of the parameters start that are trained; the others stay
         as they are. "correlations." is the not-diagonal head.
+    alone : int, default=0
+        First steps, in which blocks learn to predict without the conjugate
+        memory, for networks with ``memory_fusion="gate"``. These are cheap, and
+        blocks that learn beside a memory that knows more learn less.
     distinct : int, default=0
         Number of different batches, which then come again in the same order,
         for tasks that take longer to draw than to learn from; see
@@ -93,6 +97,7 @@ class TrainingOptions:
     precision: str = "float32"
     compile: bool = False
     trainable: str = ""
+    alone: int = 0
     distinct: int = 0
     seed: int = 0
     evaluate_every: int = 1000

@@ -36,6 +36,7 @@ MODELS = {
     "plain": make_model(),
     "learned": make_model(memory_features=16),
     "matern": make_model(memory_features=14, memory_kernel="matern52", relevance=True, input_limit=20.0),
+    "gated": make_model(memory_features=16, memory_fusion="gate"),
     "joint": make_model(memory_features=16, dim_y=2, joint_rank=2),
 }
 SHIPPED = ("tabular", "field-2d", "image-gray", "gp-1d")
