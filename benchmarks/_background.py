@@ -27,6 +27,7 @@ from torch import nn
 from skcmanp.files import replacing
 from skcmanp.recipes import Recipe
 from skcmanp.training import TrainingLog
+from skcmanp.training.loop import load_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Progress:
         steps = training_options(variant, recipe, steps).steps
         if not (folder / "state.pt").exists():
             return cls(0, steps, TrainingLog())
-        step = torch.load(folder / "state.pt", map_location="cpu", weights_only=True, mmap=True)["step"]
+        step = load_state(folder / "state.pt")["step"]
         log = folder / "log.jsonl"
         return cls(step, steps, TrainingLog.read(log) if log.exists() else TrainingLog())
 
@@ -156,7 +157,7 @@ def status(variants: Sequence[Variant], recipe: Recipe, steps: int, runs: Path) 
 def load(variant: Variant, recipe: Recipe, runs: Path) -> nn.Module:
     """The network of a run as it is saved, ready to predict."""
     model = untrained(variant, recipe)
-    model.load_state_dict(torch.load(runs / variant.name / "state.pt", map_location="cpu", weights_only=True)["model"])
+    model.load_state_dict(load_state(runs / variant.name / "state.pt")["model"])
     return model.eval()
 
 
@@ -175,7 +176,7 @@ def snapshot(variants: Sequence[Variant], recipe: Recipe, steps: int, runs: Path
         if not run.step or (run.done and name not in needed):
             path.unlink(missing_ok=True)
             continue
-        state = torch.load(runs / name / "state.pt", map_location="cpu", weights_only=True)
+        state = load_state(runs / name / "state.pt")
         weights = {key: value.half() for key, value in state["model"].items()}
         about = {"step": state["step"], "seconds": state["seconds"], "log": run.log}
         with replacing(path) as partial:

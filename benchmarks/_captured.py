@@ -26,8 +26,8 @@ from torch.distributions import Normal
 from skcmanp.recipes import Recipe
 from skcmanp.tasks.gp import GPTasks
 from skcmanp.training import EVALUATION_STEP, TrainingLog, TrainingOptions, task_generator
-from skcmanp.training.evaluation import has_joint_head
-from skcmanp.training.loop import _identity, _Run
+from skcmanp.training.evaluation import HALF_WIDTH_90, has_joint_head
+from skcmanp.training.loop import Run, identity_of
 
 # Steps between synchronisations with the device; a log line is due after a multiple of them.
 CHUNK = 1000
@@ -40,7 +40,6 @@ def draw(tasks: GPTasks, batch_size: int, steps: Sequence[int]) -> tuple[Tensor,
 
     The first rows of a task are its context; targets share a weight of 1, all other rows have none.
     """
-    torch.set_num_threads(1)
     rows = torch.zeros(len(steps), batch_size, tasks.max_rows, 2)
     weight, n_context = torch.zeros(len(steps), tasks.max_rows), []
     for i, step in enumerate(steps):
@@ -67,7 +66,7 @@ def scores(model: nn.Module, rows: Tensor, n: int, weight: Tensor) -> Tensor:
     else:
         marginals = model(x[:, :n], y[:, :n], x)
     z = (y - marginals.mean) / marginals.stddev
-    each = [(z.abs() < 1.6448536).float(), marginals.log_prob(y)]  # (B, W, 1)
+    each = [(z.abs() < HALF_WIDTH_90).float(), marginals.log_prob(y)]  # (B, W, 1)
     return torch.stack([(value.squeeze(-1) @ weight).mean() for value in each] + jointly)
 
 
@@ -99,7 +98,7 @@ class CapturedRun:
         self.tasks: GPTasks = recipe.tasks
         self.options: TrainingOptions = training_options(variant, recipe, steps)
         self.model = untrained(variant, recipe, runs).to(device)
-        self.run = _Run(self.model, self.options, self.folder / "state.pt", _identity(self.model, self.options))
+        self.run = Run(self.model, self.options, self.folder / "state.pt", identity_of(self.model, self.options))
         self.log_path = self.folder / "log.jsonl"
         self.drawn: deque[tuple[range, Future]] = deque()
         self.next = self.run.step

@@ -19,6 +19,7 @@ from skcmanp.recipes import Recipe, load_recipe
 from skcmanp.tasks import TaskGenerator
 from skcmanp.tasks.gp import GPDraw
 from skcmanp.training import EVALUATION_STEP, TrainingLog, initialize, log_likelihood, task_generator
+from skcmanp.training.loop import load_state
 
 META_REGRESSION = load_recipe(Path(__file__).parent.parent / "recipes" / "meta-regression.toml")
 MODELS: dict[str, Callable[[CMANPConfig], nn.Module]] = {**PEERS, "cmanp": CMANP}
@@ -97,7 +98,7 @@ def untrained(variant: Variant, recipe: Recipe, runs: Path | None = None) -> nn.
     elif variant.initial == "all":
         sharpen(model)
     if variant.start:
-        weights = torch.load(runs / variant.start / "state.pt", map_location="cpu", weights_only=True)["model"]
+        weights = load_state(runs / variant.start / "state.pt")["model"]
         model.load_state_dict({**model.state_dict(), **weights})
     return model
 

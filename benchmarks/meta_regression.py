@@ -95,6 +95,7 @@ PUBLISHED = {
     "lbanp-nd": (1.24, 0.78),
     "cmanp": (1.24, 0.80),
     "cmanp-initialised": (1.24, 0.80),
+    "cmanp-cooled": (1.24, 0.80),
     "cmanp-tuned-and, joint": (1.48, 0.96),
     "cmanp-initialised-and, joint": (1.48, 0.96),
 }

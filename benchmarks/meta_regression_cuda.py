@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_float32_matmul_precision("high" if arguments.tf32 else "highest")
     variants = [VARIANTS[name] for name in arguments.models]
     # Before there is anything on the device, which a fork could not use.
-    with ProcessPoolExecutor(max(1, len(os.sched_getaffinity(0)) - 2), multiprocessing.get_context("fork")) as executor:
+    n_workers, fork = max(1, len(os.sched_getaffinity(0)) - 2), multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(n_workers, fork, torch.set_num_threads, (1,)) as executor:
         list(executor.map(abs, range(64)))
         train_captured(
             variants, META_REGRESSION, arguments.steps, arguments.runs or runs_for(arguments.steps), executor,

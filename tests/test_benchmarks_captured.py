@@ -12,7 +12,7 @@ from test_benchmarks_background import RECIPE
 from torch.distributions import MultivariateNormal
 
 from skcmanp.training import TrainingLog, task_generator
-from skcmanp.training.loop import _Objective
+from skcmanp.training.loop import Objective
 
 VARIANTS = [
     Variant("cmanp", "cmanp", {}, {"warmup": 3, "clip": 0.5}, initial="all"),
@@ -79,7 +79,7 @@ def test_padding_changes_nothing():
     model = _runs.untrained(variant, RECIPE)
     loss = -scores(model, rows[0], n_context[0], weight[0])[1:].mean()
     batch = RECIPE.tasks.sample(4, task_generator(5))
-    torch.testing.assert_close(loss, _Objective(model, "float32")(batch))
+    torch.testing.assert_close(loss, Objective(model, "float32")(batch))
 
 
 def test_the_joint_likelihood_is_that_of_a_normal_distribution_of_some():

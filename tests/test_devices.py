@@ -20,7 +20,7 @@ from skcmanp.adaptation.adaptation import PARTS
 from skcmanp.devices import resolve_device
 from skcmanp.nn.conjugate import Sums
 from skcmanp.tasks.base import TaskBatch
-from skcmanp.training.loop import _Objective
+from skcmanp.training.loop import Objective
 
 
 def test_auto_prefers_cuda(monkeypatch):
@@ -167,7 +167,7 @@ def test_training_steps_stay_on_their_device(elsewhere, with_hints):
     if with_hints:
         hints = rows(2, 7, elsewhere.memory.n_hints)
         covariance = rows(2, config.dim_y, 7, 7) if config.joint_rank else None
-    objective = _Objective(elsewhere, "float32")
+    objective = Objective(elsewhere, "float32")
     with without_values():
         loss = objective(TaskBatch(*(rows(*shape) for shape in shapes), hints, covariance))
         on_meta(loss)

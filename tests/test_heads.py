@@ -118,7 +118,7 @@ def test_a_gate_can_choose_and_its_corrections_are_bounded():
 
 
 def test_a_gate_keeps_the_least_standard_deviation():
-    own, given, believed = two_predictions()
+    own, _, believed = two_predictions()
     sure = Normal(own.mean, torch.full_like(own.mean, 1e-6))
     mixture = Gate(8, 1, 4, 0.05)(torch.randn(2, 5, 8), own, sure, believed, torch.randn(2, 5, 4))
     assert (mixture.stddev >= 0.05).all()

@@ -13,7 +13,7 @@ from skcmanp.frames import Kind
 from skcmanp.mixture.breaks import BreakSignal
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.conformal import LEVELS, RATE, ConformalWidths
-from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
+from skcmanp.mixture.errors import RARE, RareErrors, SerialCorrelation, TypicalErrors
 from skcmanp.mixture.limits import Limits, without_faults
 from skcmanp.mixture.linear import DiscountedRegressions, discounts
 from skcmanp.mixture.ring import Ring
@@ -57,6 +57,24 @@ def test_a_restarted_regression_follows_at_once():
     after = old.learned(Z[:100], later[:100]).restarted(Z[:100], later[:100], np.ones(100))
     errors = np.abs(after.predict(Z)[0] - later).mean(axis=1)  # only that of the shorter half-life is restarted
     assert errors[0] < 2 < errors[1]
+
+
+@pytest.mark.parametrize("n_quiet", [300, 5000, 10_000, 30_000])
+def test_a_column_that_varies_again_makes_nothing_absurd(n_quiet):
+    """All that was said of its coefficient is forgotten, but not how much targets vary."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(n_quiet + 500, 2))
+    Z[500:, 1] = 0
+    y = Z @ [1.0, 1.0] + 0.1 * rng.normal(size=len(Z))
+    regressions = DiscountedRegressions.empty(2, [250.0, 4000.0], n_encoded=2)
+    for start in range(0, len(y), 100):
+        regressions = regressions.learned(Z[start : start + 100], y[start : start + 100])
+    means, stds = regressions.predict(np.array([[0.5, 0.0], [0.5, 1.0], [0.5, 1e6]]))
+    assert (stds[:, 0] < 0.2).all()
+    assert (stds[:, 1] < 6).all()
+    assert (stds >= 0.09).all()
+    assert (stds[:, 2] > 2.5).all()  # nor is it certain far away
+    assert np.isfinite(means).all()
 
 
 def test_few_rows_and_constant_columns():
@@ -182,6 +200,35 @@ def test_a_few_wild_rows_do_not_blur_what_forecasts_are_measured_by():
     assert TypicalErrors.empty(2, 500.0).least == np.inf
     exact = TypicalErrors.empty(2, 500.0).learned(np.zeros((2, 50)), 1e-9)
     assert 0.5e-9 < exact.least < 1e-8
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03])
+@pytest.mark.parametrize("size", [100, 4000])
+def test_rare_errors_add_what_they_are_of_the_variance(share, size):
+    rng = np.random.default_rng(0)
+    errors = rng.normal(size=20_000) + np.where(rng.random(20_000) < share, 50.0, 0.0)
+    rare = RareErrors.none(1e9)
+    for start in range(0, len(errors), size):
+        rare = rare.learned(errors[start : start + size], np.ones(len(errors[start : start + size])))
+    beyond = errors[np.abs(errors) > RARE]
+    assert rare.variance == pytest.approx(np.sum(beyond**2 - RARE**2) / len(errors), rel=0.1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_few_rare_errors_add_nothing(n):
+    errors = np.random.default_rng(0).normal(size=2000)
+    errors[100 : 100 + n] = -9999
+    assert RareErrors.none(2000.0).learned(errors, np.ones(2000)).variance == 0
+
+
+def test_rare_errors_do_not_depend_on_chunks_and_are_forgotten():
+    errors = 3 * np.random.default_rng(0).standard_t(2, size=1000)
+    whole, parts = (RareErrors.none(200.0) for _ in range(2))
+    for start, stop in pairwise([0, 1, 70, 600, 1000]):
+        parts = parts.learned(errors[start:stop], np.ones(stop - start))
+    whole = whole.learned(errors, np.ones(1000))
+    assert parts.variance == pytest.approx(whole.variance, rel=0.01)
+    assert whole.learned(np.zeros(4000), np.ones(4000)).variance < 1e-5 * whole.variance
 
 
 @pytest.mark.parametrize("r", [0.0, 0.5, 0.9, -0.5])

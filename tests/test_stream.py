@@ -446,3 +446,17 @@ def test_a_sensor_that_has_died_stops_nothing():
             reg = CMANPStreamRegressor().resume(StreamState.from_bytes(reg.state_.to_bytes()))
             assert np.sqrt(np.mean(np.square(reg.predict(X[rows]) - y[rows]))) < 1
         reg.partial_fit(X[rows], y[rows])
+
+
+@pytest.mark.parametrize("size", [20, 100])
+def test_rare_errors_that_come_again_count(model, size):
+    """Rain among dry hours: std is that of all errors, and intervals of 90 % stay those of most."""
+    rng = np.random.default_rng(0)
+    X, spikes = rng.normal(size=(2000, 2)), np.where(rng.random(2000) < 0.02, 50.0, 0.0)
+    y = X @ [1.0, -1.0] + 0.1 * rng.normal(size=2000) + spikes
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    mean, std = learned_on(reg, X[300:], y[300:], size)
+    errors = y[300:] - mean
+    assert std[-600:].mean() == pytest.approx(errors[-600:].std(), rel=0.4)
+    low, high = reg.predict_interval(X[-600:])
+    assert np.median(high - low) < 5

@@ -267,7 +267,8 @@ def test_blocks_learn_alone_before_the_memory_does():
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def changed():
-        return {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+        state = model.state_dict()
+        return {name.split(".")[0] for name in before if not torch.equal(state[name], before[name])}
 
     while_alone = []
     options = dataclasses.replace(OPTIONS, alone=8)

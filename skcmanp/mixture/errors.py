@@ -1,4 +1,4 @@
-"""What errors of forecasts are typical, and how much they resemble those of the row before."""
+"""What errors of forecasts are typical, how large rare ones are, and how much they resemble those of the row before."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ Array = NDArray[np.float64]
 # exp((digamma(1/2) + log(2)) / 2); and how many times that those of errors are at most, whose tails are heavier.
 _STD_OF_GEOMETRIC_MEAN = 1 / 0.53
 _HEAVIEST = 3.0
+
+# Standard deviations beyond which an error is rare, and at how many times, so many rows apart, there have to be some as
+# large for one to count.
+RARE, _AGAIN, _APART = 4.0, 3, 10
 
 _OUTLIER = 3.0  # standardised errors beyond say no more than this
 _LARGEST_CORRELATION = 0.97
@@ -61,6 +65,65 @@ class TypicalErrors:
             squares=keep * self.squares + np.square(sizes) @ weights,
             logs=keep * self.logs + np.log(sizes) @ weights,
             weight=keep * self.weight + weights.sum(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RareErrors:
+    """Variance of errors that are far beyond what is typical, but come again and again: rain, spikes of a price.
+
+    Each counts by what its square exceeds, and as no larger than those of some
+    other times: a faulty reading or two, or a level that jumps, say nothing.
+
+    Parameters
+    ----------
+    half_life : float
+        In rows.
+    largest : ndarray (k,)
+        The largest sizes of earlier times, descending, which fade.
+    last : float, default=0.0
+        The largest size of the last time, which fades, too.
+    n_since : int, default=0
+        Rows since then.
+    excess, weight : float
+        Discounted sums of what squares exceed, and of rows.
+    """
+
+    half_life: float
+    largest: Array
+    last: float = 0.0
+    n_since: int = 0
+    excess: float = 0.0
+    weight: float = 0.0
+
+    @classmethod
+    def none(cls, half_life: float) -> RareErrors:
+        """Of no rows."""
+        return cls(half_life, np.zeros(_AGAIN))
+
+    @property
+    def variance(self) -> float:
+        """Mean of what squares exceed."""
+        return self.excess / self.weight if self.weight else 0.0
+
+    def learned(self, errors: Array, std: Array) -> RareErrors:
+        """With errors of further rows, (n,), and their typical standard deviations, (n,)."""
+        n, keep = len(errors), np.exp2(-len(errors) / self.half_life)
+        weights, sizes, limits = discounts(n, self.half_life), np.abs(errors), RARE * std
+        largest, last, excess, row = keep * self.largest, keep * self.last, keep * self.excess, -1 - self.n_since
+        for i in np.flatnonzero(sizes > limits):
+            if i - row > _APART:
+                largest, last = np.sort(np.append(largest, last))[:0:-1], 0.0
+            last, row = max(last, weights[i] * sizes[i]), i
+            again = np.sort(np.append(largest, last))[1] / weights[i]  # the smallest of so many of the largest
+            excess += weights[i] * max(min(sizes[i], again) ** 2 - limits[i] ** 2, 0.0)
+        return replace(
+            self,
+            largest=largest,
+            last=float(last),
+            n_since=int(n - 1 - row),
+            excess=float(excess),
+            weight=float(keep * self.weight + weights.sum()),
         )
 
 

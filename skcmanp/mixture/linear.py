@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 _ITERATIONS = 8
 # Prior precision of standardised coefficients relative to the noise's: what evidence may choose.
 _LEAST_RIDGE, _LARGEST_RIDGE = 1e-4, 1e6
+# Coefficients do not leave a target less certain than so many of its own standard deviations, and what they say of it.
+_WIDEST = 3.0
 # A column varies if its standard deviation is more than this share of its size.
 _CONSTANT = 1e-9
 
@@ -34,6 +36,7 @@ class Solution(NamedTuple):
     vectors: Array  # V (H, p, p) and
     shrinkage: Array  # s (H, p): coefficients have covariance noise V diag(s) V^T
     n_effective: Array  # (H,)
+    spread: Array  # standard deviation of the target, (H,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +156,7 @@ class DiscountedRegressions:
             vectors,
             1 / (eigenvalues + ridge),
             self.n_effective,
+            spread[:, 0],
         )
 
     def predict(self, Z: Array) -> tuple[Array, Array]:
@@ -161,5 +165,8 @@ class DiscountedRegressions:
         rows = (Z - found.centre[:, None]) / found.scale[:, None]  # (H, m, p)
         spread = np.square(rows @ found.vectors) @ found.shrinkage[:, :, None]
         uncertain = 1 / found.n_effective[:, None] + spread[:, :, 0]
-        mean = found.level[:, None] + (rows @ found.coefficients[:, :, None])[:, :, 0]
-        return mean, np.sqrt(found.noise[:, None] * (1 + uncertain))
+        change = (rows @ found.coefficients[:, :, None])[:, :, 0]
+        # Where a column that has hardly varied of late does so again, next to nothing is known of its coefficient.
+        largest = (_WIDEST * found.spread.max()) ** 2 + change**2
+        variance = found.noise[:, None] + np.minimum(found.noise[:, None] * uncertain, largest)
+        return found.level[:, None] + change, np.sqrt(variance)

@@ -16,7 +16,7 @@ from skcmanp.frames import Kind
 from skcmanp.learner import Learner
 from skcmanp.mixture.breaks import BLOCK, BreakSignal
 from skcmanp.mixture.conformal import ConformalWidths
-from skcmanp.mixture.errors import SerialCorrelation, TypicalErrors
+from skcmanp.mixture.errors import RareErrors, SerialCorrelation, TypicalErrors
 from skcmanp.mixture.experts import NAMES, Experts, Forecasts
 from skcmanp.mixture.limits import Limits
 from skcmanp.mixture.scale import LogScale
@@ -28,7 +28,7 @@ from skcmanp.validation import Rows
 
 Array = NDArray[np.float64]
 
-_FORMAT = "skcmanp.stream.2"
+_FORMAT = "skcmanp.stream.3"
 
 _N_SPREADS = 4  # features of the corrections of standard deviations, beside those of rows
 
@@ -38,6 +38,7 @@ _ERRORS = 500.0  # half-life of the errors that experts are measured by
 # Densities of experts count as those of this share of the rows that are independent: experts err alike, and one that
 # was lucky for some days would soon be trusted alone.
 _TRUST, _CORRELATION = 0.5, 2000.0
+_RARE = 2000.0  # half-life of rare errors
 # Targets that are farther off are learned as if they were not: a faulty reading, unless a break is declared.
 _FARTHEST = 10.0  # standard deviations
 _USUAL = 5.0  # pseudo-rows with errors as usual
@@ -54,6 +55,7 @@ class Prediction:
     raw: Array  # standard deviation as the experts have it, (m,)
     candidates: Array  # as corrected, (4, m)
     scaled: Array  # what the mixture of these is, (m,)
+    typical: Array  # as it is but for rare errors, (m,)
     std: Array  # (m,)
     features: tuple[Array, ...]  # of the corrections
 
@@ -68,7 +70,8 @@ class StreamState:
     deviation is the experts', corrected in four ways: by a factor that follows
     fast, by one that is known well, by one that depends on what is predicted, and
     by one that depends on the features, too; these are mixed likewise. Then it
-    goes half the way to the width that intervals need.
+    goes half the way to the width that intervals need, and errors that are rare, but
+    come again and again, add their variance.
 
     Parameters
     ----------
@@ -79,6 +82,8 @@ class StreamState:
         Of experts.
     correlation : SerialCorrelation
         Of the mixture's errors.
+    rare : RareErrors
+        Of the mixture.
     scales : tuple of LogScale
     scale_weights : Weights
     conformal : ConformalWidths
@@ -94,6 +99,7 @@ class StreamState:
     weights: Weights
     errors: TypicalErrors
     correlation: SerialCorrelation
+    rare: RareErrors
     scales: tuple[LogScale, ...]
     scale_weights: Weights
     conformal: ConformalWidths
@@ -112,6 +118,7 @@ class StreamState:
             Weights.empty(len(NAMES)),
             TypicalErrors.empty(len(NAMES), _ERRORS),
             SerialCorrelation(_CORRELATION),
+            RareErrors.none(_RARE),
             tuple(LogScale.empty(*scale) for scale in scales),
             Weights.empty(len(scales)),
             ConformalWidths.normal(),
@@ -136,8 +143,10 @@ class StreamState:
         candidates = raw * np.array([scale.factors(columns) for scale, columns in pairs])
         scaled = np.sqrt(self.scale_weights.values @ candidates**2)
         # Where tails are heavy or light, a normal distribution has either the right width or the largest likelihood.
-        std = scaled * self.conformal.stretch**0.5
-        prediction = Prediction(forecasts, mean, raw, candidates, scaled, std, features)
+        typical = scaled * self.conformal.stretch**0.5
+        # Rare errors that add less than two thirds of the typical variance are tails, which intervals of 90 % do not want wider.
+        std = np.sqrt(np.clip(1.5 * self.rare.variance, typical**2, typical**2 + self.rare.variance))
+        prediction = Prediction(forecasts, mean, raw, candidates, scaled, typical, std, features)
         _LAST[self] = (X.copy(), prediction)
         return prediction
 
@@ -157,14 +166,14 @@ class StreamState:
         limits, X = self.limits.learned(rows.X, learner.kinds)
         rows = rows._replace(X=X)
         errors = y - said.mean
-        farthest = _FARTHEST * np.maximum(said.std, min(self.errors.least, np.abs(ring.y).max()))
+        farthest = _FARTHEST * np.maximum(said.typical, min(self.errors.least, np.abs(ring.y).max()))
         learned = rows._replace(y=np.clip(y, said.mean - farthest, said.mean + farthest)[:, None])
         may_break = self.experts.n_since_break >= (_AGAIN if self.experts.start else _QUIET)
         floor = _rounding(learned.y)
-        signal = self.signal.learned(errors, said.std, floor, may_break)
+        signal = self.signal.learned(errors, said.typical, floor, may_break)
         if signal.value >= 1:
             return replace(self, limits=limits)._after_break(learner, rows, said.forecasts, signal.n_rows)
-        correlation = self.correlation.learned(errors / said.std)
+        correlation = self.correlation.learned(errors / said.typical)
         trust = _TRUST * correlation.independent_share
         weights, typical = _measured(self.weights, self.errors, said.forecasts.mean, y, trust, floor)
         state = StreamState(
@@ -172,6 +181,7 @@ class StreamState:
             weights,
             typical,
             correlation,
+            self.rare.learned(errors, said.scaled),
             self.scales,
             self.scale_weights.learned(_TEMPER * norm.logpdf(y, said.mean, said.candidates)),
             self.conformal.learned(errors / said.scaled),
@@ -213,6 +223,7 @@ class StreamState:
             experts=experts,
             weights=weights,
             errors=typical,
+            rare=RareErrors.none(_RARE),
             scales=tuple(LogScale.empty(len(scale.mean), scale.half_life) for scale in self.scales),
             kinds=learner.kinds,
             signal=self.signal.reset(),

@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 
 # Few small trees, of coarse features: as accurate on streams as the defaults, at a third of the cost.
 _OPTIONS = {
-    "max_iter": 60,
-    "learning_rate": 0.18,
+    "max_iter": 40,
+    "learning_rate": 0.25,
     "max_leaf_nodes": 15,
     "max_bins": 64,
     "early_stopping": False,
@@ -30,7 +30,7 @@ _OPTIONS = {
 FEWEST = 40  # rows; fewer have no tree
 _HALF_LIFE = 700.0  # of squared errors
 # Share of the rows that is new when trees are refitted, and number of new rows after which they always are.
-_RENEWAL, MOST_NEW = 0.1, 500
+_RENEWAL, MOST_NEW = 0.1, 1000
 
 
 @dataclass(frozen=True, eq=False)

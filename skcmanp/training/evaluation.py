@@ -15,6 +15,9 @@ from skcmanp.tasks.base import TaskGenerator
 # Steps from here on are for evaluation; training never gets so far.
 EVALUATION_STEP = 2**31
 
+# Half of a normal distribution's central interval of 90 %, in standard deviations.
+HALF_WIDTH_90 = 1.6448536
+
 
 def task_generator(step: int) -> torch.Generator:
     """Random generator of one step's tasks.
@@ -91,7 +94,7 @@ def evaluate(model: nn.Module, tasks: TaskGenerator, n_batches: int = 32, batch_
         likelihoods.append(log_likelihood(distribution, batch.y_target).mean().item())
         error = batch.y_target - distribution.mean.view_as(batch.y_target)
         z = error / distribution.stddev.view_as(error)
-        covered.append((z.abs() < 1.6448536).float().mean().item())
+        covered.append((z.abs() < HALF_WIDTH_90).float().mean().item())
         tenth = (10 * torch.special.ndtr(z)).long().clamp(max=9).flatten()
         pit += torch.bincount(tenth, minlength=10).double().cpu() / (tenth.numel() * n_batches)
     values = torch.tensor(likelihoods, dtype=torch.float64)

@@ -141,7 +141,7 @@ def meta_train(
     >>> log[-1]["step"]
     2
     """
-    run = _Run(model, options, state_path, {**_identity(model, options), **(identity or {})})
+    run = Run(model, options, state_path, {**identity_of(model, options), **(identity or {})})
     log, window = TrainingLog(), _Window()
     show = progress and run.workers.is_first
     with (
@@ -180,13 +180,13 @@ def meta_train(
     return log
 
 
-def _identity(model: nn.Module, options: TrainingOptions) -> dict[str, str]:
+def identity_of(model: nn.Module, options: TrainingOptions) -> dict[str, str]:
     """What a run must have in common with the one that it goes on with."""
     same = {name: repr(getattr(options, name)) for name in _SAME}
     return same if not isinstance(model, CMANP) else {**same, "config": repr(model.config)}
 
 
-class _Objective(nn.Module):
+class Objective(nn.Module):
     """The loss of a part of a batch; a module, so that it can be compiled whole.
 
     It is the mean of those of the targets one by one and of all together for
@@ -211,7 +211,7 @@ class _Objective(nn.Module):
             return -log_likelihood(self.model(*batch.inputs), y_target).mean()
 
 
-class _Run:
+class Run:
     """A network in training, with all that a run must remember to go on."""
 
     def __init__(
@@ -248,7 +248,7 @@ class _Run:
         self.last_save = time.perf_counter()
         if state_path is not None and Path(state_path).exists():
             self._load(Path(state_path))
-        self.objective: Any = _Objective(model, options.precision)
+        self.objective: Any = Objective(model, options.precision)
         if options.compile:
             self.objective = torch.compile(self.objective, dynamic=True)
 
