@@ -144,7 +144,7 @@ class StreamState:
         scaled = np.sqrt(self.scale_weights.values @ candidates**2)
         # Where tails are heavy or light, a normal distribution has either the right width or the largest likelihood.
         typical = scaled * self.conformal.stretch**0.5
-        # Rare errors that add less than two thirds of the typical variance are tails, which intervals of 90 % do not want wider.
+        # Rare errors that add less than two thirds of that are tails, which would only make 90 % more than 90 %.
         std = np.sqrt(np.clip(1.5 * self.rare.variance, typical**2, typical**2 + self.rare.variance))
         prediction = Prediction(forecasts, mean, raw, candidates, scaled, typical, std, features)
         _LAST[self] = (X.copy(), prediction)
