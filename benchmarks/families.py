@@ -1,8 +1,8 @@
 """What attention is worth where all functions are of one family, by family.
 
 Within a family attention has most to find: the phase of a cycle, the place of a jump, whether a day is a Sunday.
-Small networks are trained with equal steps on each family, with the conjugate memory and blocks, with the
-memory and next to no attention, and without the memory, and are evaluated on the same held-out tasks.
+Small networks are trained with equal steps on each family, with the conjugate memory and blocks, joined in both
+ways, with the memory and next to no attention, and without the memory, and are evaluated on the same held-out tasks.
 ``python benchmarks/families.py [--streams FOLDER]``, with ``vic_elec.parquet``; runs that were stopped go on.
 """
 
@@ -32,11 +32,13 @@ BASE: dict[str, Any] = {
 ONE = {"n_blocks": 1, "n_block_latents": 1, "n_input_latents": 1}
 VARIANTS: dict[str, dict[str, Any]] = {
     "memory and blocks": {},
+    "gate, blocks alone first": {"memory_fusion": "gate"},
     "memory, 1 latent": ONE,
     "blocks only": {"memory_features": 0, "memory_priors": 1},
     "1 latent only": {"memory_features": 0, "memory_priors": 1, **ONE},
 }
 BATCH_SIZE = 16
+ALONE = 0.6  # share of the steps in which blocks beside a gate learn alone
 
 
 class Family(NamedTuple):
@@ -62,7 +64,13 @@ def families(streams: Path | None) -> dict[str, Family]:
 def trained(name: str, changes: dict[str, Any], family: Family, arguments: argparse.Namespace) -> CMANP:
     """The network of a variant, trained on a family."""
     options = TrainingOptions(
-        steps=arguments.steps, batch_size=BATCH_SIZE, warmup=100, cooldown=0.5, evaluate_every=500, n_evaluation=16
+        steps=arguments.steps,
+        batch_size=BATCH_SIZE,
+        warmup=100,
+        cooldown=0.35 if "memory_fusion" in changes else 0.5,
+        alone=int(ALONE * arguments.steps) if "memory_fusion" in changes else 0,
+        evaluate_every=500,
+        n_evaluation=16,
     )
     dim_x = family.training.sample(1, task_generator(0)).x.shape[-1]
     torch.manual_seed(0)
