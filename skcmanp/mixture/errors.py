@@ -19,6 +19,7 @@ _HEAVIEST = 3.0
 # Standard deviations beyond which an error is rare, and at how many times, so many rows apart, there have to be some as
 # large for one to count.
 RARE, _AGAIN, _APART = 4.0, 3, 10
+_REMEMBERED = 4  # half-lives in which sizes fade by half
 
 _OUTLIER = 3.0  # standardised errors beyond say no more than this
 _LARGEST_CORRELATION = 0.97
@@ -80,7 +81,8 @@ class RareErrors:
     half_life : float
         In rows.
     largest : ndarray (k,)
-        The largest sizes of earlier times, descending, which fade.
+        The largest sizes of earlier times, ascending, which fade with a half-life
+        of several.
     last : float, default=0.0
         The largest size of the last time, which fades, too.
     n_since : int, default=0
@@ -101,6 +103,12 @@ class RareErrors:
         """Of no rows."""
         return cls(half_life, np.zeros(_AGAIN))
 
+    @classmethod
+    def of_first(cls, half_life: float, y: Array) -> RareErrors:
+        """Before any error, given the first targets: where most are the same, as if one had been off as others are."""
+        is_rare = np.median(np.abs(y - np.median(y))) == 0
+        return cls(half_life, np.zeros(_AGAIN), excess=float(np.var(y)) if is_rare else 0.0)
+
     @property
     def variance(self) -> float:
         """Mean of what squares exceed."""
@@ -110,12 +118,13 @@ class RareErrors:
         """With errors of further rows, (n,), and their typical standard deviations, (n,)."""
         n, keep = len(errors), np.exp2(-len(errors) / self.half_life)
         weights, sizes, limits = discounts(n, self.half_life), np.abs(errors), RARE * std
-        largest, last, excess, row = keep * self.largest, keep * self.last, keep * self.excess, -1 - self.n_since
-        for i in np.flatnonzero(sizes > limits):
+        still, fading = keep ** (1 / _REMEMBERED), weights ** (1 / _REMEMBERED)
+        largest, last, excess, row = still * self.largest, still * self.last, keep * self.excess, -1 - self.n_since
+        for i in map(int, np.flatnonzero(sizes > limits)):
             if i - row > _APART:
-                largest, last = np.sort(np.append(largest, last))[:0:-1], 0.0
-            last, row = max(last, weights[i] * sizes[i]), i
-            again = np.sort(np.append(largest, last))[1] / weights[i]  # the smallest of so many of the largest
+                largest, last = np.sort(np.append(largest, last))[1:], 0.0
+            last, row = max(last, fading[i] * sizes[i]), i
+            again = np.sort(np.append(largest, last))[1] / fading[i]  # the smallest of so many of the largest
             excess += weights[i] * max(min(sizes[i], again) ** 2 - limits[i] ** 2, 0.0)
         return replace(
             self,

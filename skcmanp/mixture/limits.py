@@ -21,6 +21,37 @@ _FAULT, _FEW = 100.0, 0.05
 
 
 @dataclass(frozen=True, eq=False)
+class Reach:
+    """The lowest and the highest value of every column of some rows.
+
+    Parameters
+    ----------
+    low, high : ndarray (c,)
+        NaN before any value.
+    """
+
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, X: Array) -> Self:
+        """Of rows, (n, c)."""
+        return cls(np.fmin.reduce(X), np.fmax.reduce(X))
+
+    def extended(self, X: Array) -> Reach:
+        """Of these rows, too."""
+        more = Reach.of(X)
+        return Reach(np.fmin(self.low, more.low), np.fmax(self.high, more.high))
+
+    def clipped(self, X: Array, kinds: Sequence[Kind], beyond: float) -> Array:
+        """Rows with numbers and dates at most so many ranges beyond, (n, c) -> (n, c)."""
+        size = np.where(np.isin(kinds, (Kind.NUMBER, Kind.DATE)), beyond * (self.high - self.low), np.nan)
+        has_limits = ~np.isnan(size)
+        low, high = np.where(has_limits, self.low - size, -np.inf), np.where(has_limits, self.high + size, np.inf)
+        return np.clip(X, low, high)
+
+
+@dataclass(frozen=True, eq=False)
 class Limits:
     """The range of every column so far.
 
@@ -48,10 +79,9 @@ class Limits:
 
     def clipped(self, X: Array, kinds: Sequence[Kind]) -> Array:
         """Rows as they count, (n, c) -> (n, c): numbers and dates within reach."""
-        reach = np.where(np.isin(kinds, (Kind.NUMBER, Kind.DATE)), self.high - self.low, np.nan)
-        has_limits = (reach > 0) & (self.n_rows >= _ENOUGH)
-        low, high = np.where(has_limits, self.low - reach, -np.inf), np.where(has_limits, self.high + reach, np.inf)
-        return np.clip(X, low, high)
+        if self.n_rows < _ENOUGH:
+            return X
+        return np.where(self.high > self.low, Reach(self.low, self.high).clipped(X, kinds, 1.0), X)
 
     def learned(self, X: Array, kinds: Sequence[Kind]) -> tuple[Limits, Array]:
         """With further rows (n, c), and these as they count from now on."""

@@ -38,7 +38,7 @@ _ERRORS = 500.0  # half-life of the errors that experts are measured by
 # Densities of experts count as those of this share of the rows that are independent: experts err alike, and one that
 # was lucky for some days would soon be trusted alone.
 _TRUST, _CORRELATION = 0.5, 2000.0
-_RARE = 2000.0  # half-life of rare errors
+_RARE = 500.0  # half-life of rare errors
 # Targets that are farther off are learned as if they were not: a faulty reading, unless a break is declared.
 _FARTHEST = 10.0  # standard deviations
 _USUAL = 5.0  # pseudo-rows with errors as usual
@@ -118,7 +118,7 @@ class StreamState:
             Weights.empty(len(NAMES)),
             TypicalErrors.empty(len(NAMES), _ERRORS),
             SerialCorrelation(_CORRELATION),
-            RareErrors.none(_RARE),
+            RareErrors.of_first(_RARE, rows.y),
             tuple(LogScale.empty(*scale) for scale in scales),
             Weights.empty(len(scales)),
             ConformalWidths.normal(),

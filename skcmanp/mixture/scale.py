@@ -11,8 +11,9 @@ Array = NDArray[np.float64]
 
 _PRIOR = 20.0  # pseudo-rows that say that the standard deviations are right
 _LARGEST = 3.0  # standardised features and logarithms of factors are within this
-# Features make no factor less than this share of the one without: where rows are few, being too sure costs most.
-_LEAST_SHARE = 0.5
+# Features make no factor less or more than these shares of the one without: where rows are few, being too sure costs
+# most, and they go on beyond rows that they know.
+_LEAST_SHARE, _LARGEST_SHARE = 0.5, 4.0
 _NEWTON_STEPS = 5
 _OUTLIER = 6.0  # standardised errors beyond say no more than this
 
@@ -52,8 +53,8 @@ class LogScale:
 
     def factors(self, features: Array) -> Array:
         """Of standard deviations, (n, q) -> (n,)."""
-        least = self.coefficients[0] + np.log(_LEAST_SHARE)
-        logs = np.maximum(self._standardised(features) @ self.coefficients, least)
+        least, most = self.coefficients[0] + np.log((_LEAST_SHARE, _LARGEST_SHARE))
+        logs = np.clip(self._standardised(features) @ self.coefficients, least, most)
         return np.exp(np.clip(logs, -_LARGEST, _LARGEST))
 
     def moved(self, change: Array, narrower: float) -> LogScale:
