@@ -460,3 +460,52 @@ def test_rare_errors_that_come_again_count(model, size):
     assert std[-600:].mean() == pytest.approx(errors[-600:].std(), rel=0.4)
     low, high = reg.predict_interval(X[-600:])
     assert np.median(high - low) < 5
+
+
+WAKING = {
+    "large": lambda rng, n: rng.lognormal(8, 2, n),
+    "a time": lambda rng, n: 1.7e9 + 60.0 * np.arange(n),
+    "a counter": lambda rng, n: 10.0 * np.arange(n),
+    "as large as before": lambda rng, n: rng.normal(size=n),
+}
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1e-6, 1e-2])
+@pytest.mark.parametrize("kind", WAKING)
+def test_a_column_that_begins_to_vary_leads_nobody_astray(model, kind, jitter):
+    """Nothing is known of what it means: it had one value, or all but one, in all rows."""
+    rng = np.random.default_rng(0)
+    n, wakes = 1500, 900
+    column = 5 + np.where(np.arange(n) < 300, jitter * rng.normal(size=n), 0.0)
+    column[wakes:] = WAKING[kind](rng, n - wakes)
+    B = rng.normal(size=(n, 2))
+    y = B[:, 0] + np.sin(B[:, 1]) + 0.2 * rng.normal(size=n)
+    X = np.column_stack([B, column])
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    mean, std = learned_on(reg, X[300:], y[300:], 100)
+    errors = (y[300:] - mean)[wakes - 300 :]
+    assert np.abs(errors).max() < 4 * np.ptp(y)
+    assert np.sqrt(np.mean(errors[-300:] ** 2)) < 0.6
+    assert std.max() < 4 * np.ptp(y)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rare_targets_among_equal_ones_are_expected(model, seed):
+    rng = np.random.default_rng(seed)
+    y = np.where(rng.random(1200) < 0.01, 1.0 + rng.poisson(4, 1200), 0.0)
+    y[50] = 5.0  # known before
+    X = rng.normal(size=(1200, 3))
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    mean, std = learned_on(reg, X[300:], y[300:], 100)
+    assert std.min() > 0.02 * y.std()
+    assert -norm.logpdf(y[300:], mean, std).mean() < 10
+
+
+def test_std_falls_again_when_rare_errors_have_ceased(model):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(5000, 2)), 0.2 * rng.normal(size=5000)
+    y[:2000] += np.where(rng.random(2000) < 0.02, 30 * rng.exponential(size=2000), 0.0)
+    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    _, std = learned_on(reg, X[300:], y[300:], 100)
+    assert std[1600] > 2
+    assert std[-1] < 0.5

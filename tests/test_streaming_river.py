@@ -76,3 +76,27 @@ def test_what_an_estimator_cannot_do():
         to_river(SGDRegressor()).predict_one({"a": 1.0}, with_dist=True)
     with pytest.raises(TypeError, match="no predict_interval"):
         to_river(SGDRegressor()).predict_interval_one({"a": 1.0})
+
+
+def test_clones_have_learned_nothing(model, rows):
+    X, y = rows
+    adapter = to_river(CMANPStreamRegressor(checkpoint=model))
+    adapter.learn_many(X, y)
+    row = X.iloc[0].to_dict()
+    assert adapter.clone().predict_one(row) == 0.0
+    assert adapter.clone().estimator.checkpoint is model
+    assert adapter.clone({"estimator": SGDRegressor(alpha=0.5)}).estimator.alpha == 0.5
+    twin = adapter.clone(include_attributes=True)
+    assert twin.predict_one(row) == adapter.predict_one(row) != 0
+    twin.learn_one(row, 100.0)
+    assert adapter.estimator.n_samples_seen_ == len(X) == twin.estimator.n_samples_seen_ - 1
+
+
+def test_features_that_a_row_lacks_are_named(model, rows):
+    X, y = rows
+    adapter = to_river(CMANPStreamRegressor(checkpoint=model))
+    adapter.learn_many(X, y)
+    for use in (adapter.predict_one, lambda x: adapter.learn_one(x, 10.0)):
+        with pytest.raises(KeyError, match=r"lacks \['b'\].*give None"):
+            use({"a": 1.0})
+    adapter.learn_one({"a": 1.0, "b": None}, 10.0)

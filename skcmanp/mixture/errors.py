@@ -19,6 +19,7 @@ _HEAVIEST = 3.0
 # Standard deviations beyond which an error is rare, and at how many times, so many rows apart, there have to be some as
 # large for one to count.
 RARE, _AGAIN, _APART = 4.0, 3, 10
+_CEASED = 4.0  # times as long as is usual between them
 _REMEMBERED = 4  # half-lives in which sizes fade by half
 
 _OUTLIER = 3.0  # standardised errors beyond say no more than this
@@ -87,6 +88,8 @@ class RareErrors:
         The largest size of the last time, which fades, too.
     n_since : int, default=0
         Rows since then.
+    gap : float, default=inf
+        Rows between two times, on average.
     excess, weight : float
         Discounted sums of what squares exceed, and of rows.
     """
@@ -95,6 +98,7 @@ class RareErrors:
     largest: Array
     last: float = 0.0
     n_since: int = 0
+    gap: float = np.inf
     excess: float = 0.0
     weight: float = 0.0
 
@@ -105,34 +109,33 @@ class RareErrors:
 
     @classmethod
     def of_first(cls, half_life: float, y: Array) -> RareErrors:
-        """Before any error, given the first targets: where most are the same, as if one had been off as others are."""
-        is_rare = np.median(np.abs(y - np.median(y))) == 0
-        return cls(half_life, np.zeros(_AGAIN), excess=float(np.var(y)) if is_rare else 0.0)
+        """Before any error, given the first targets: where most are the same, the others are rare errors."""
+        excess = float(np.square(y - np.median(y)).sum()) if np.ptp(np.quantile(y, (0.25, 0.75))) == 0 else 0.0
+        return cls(half_life, np.zeros(_AGAIN), excess=excess, weight=float(len(y)))
 
     @property
     def variance(self) -> float:
-        """Mean of what squares exceed."""
-        return self.excess / self.weight if self.weight else 0.0
+        """Mean of what squares exceed; next to nothing when there has been none for far longer than between them."""
+        ceased = np.exp(min(0.0, _CEASED - self.n_since / self.gap))
+        return self.excess / self.weight * ceased if self.weight else 0.0
 
     def learned(self, errors: Array, std: Array) -> RareErrors:
         """With errors of further rows, (n,), and their typical standard deviations, (n,)."""
         n, keep = len(errors), np.exp2(-len(errors) / self.half_life)
         weights, sizes, limits = discounts(n, self.half_life), np.abs(errors), RARE * std
         still, fading = keep ** (1 / _REMEMBERED), weights ** (1 / _REMEMBERED)
-        largest, last, excess, row = still * self.largest, still * self.last, keep * self.excess, -1 - self.n_since
+        excess, weight = keep * self.excess, keep * self.weight + weights.sum()
+        largest, last, row, gap = still * self.largest, still * self.last, -1 - self.n_since, self.gap
         for i in map(int, np.flatnonzero(sizes > limits)):
-            if i - row > _APART:
-                largest, last = np.sort(np.append(largest, last))[1:], 0.0
-            last, row = max(last, fading[i] * sizes[i]), i
+            if sizes[i] ** 2 >= excess / weight:  # smaller ones say nothing of whether such as were there go on
+                if i - row > _APART:
+                    gap = i - row if np.isinf(gap) else gap + (i - row - gap) / _AGAIN
+                    largest, last = np.sort(np.append(largest, last))[1:], 0.0
+                last, row = max(last, fading[i] * sizes[i]), i
             again = np.sort(np.append(largest, last))[1] / fading[i]  # the smallest of so many of the largest
             excess += weights[i] * max(min(sizes[i], again) ** 2 - limits[i] ** 2, 0.0)
-        return replace(
-            self,
-            largest=largest,
-            last=float(last),
-            n_since=int(n - 1 - row),
-            excess=float(excess),
-            weight=float(keep * self.weight + weights.sum()),
+        return RareErrors(
+            self.half_life, largest, float(last), int(n - 1 - row), float(gap), float(excess), float(weight)
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from skcmanp.metrics import supports_std
 from skcmanp.streaming.learning import is_fitted
@@ -68,10 +70,16 @@ class _Adapter:
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.estimator, self.features)
 
+    def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Any:
+        """One that has learned nothing yet, or, to `include_attributes`, all that this one has."""
+        if include_attributes:
+            return copy.deepcopy(self)
+        return to_river(clone((new_params or {}).get("estimator", self.estimator)))
+
     def learn_one(self, x: Row, y: float) -> None:
         """Learn a row."""
         features = self.features or list(x)
-        self.estimator.partial_fit(_values([[x[name] for name in features]]), [y])
+        self.estimator.partial_fit(_row(x, features), [y])
         self.features = features
 
     def predict_one(self, x: Row, *, with_dist: bool = False) -> Any:
@@ -100,7 +108,7 @@ class _Adapter:
     def learn_many(self, X: Any, y: Any) -> None:
         """Learn several rows, in order of time."""
         features = self.features or list(X.columns)
-        self.estimator.partial_fit(_values(X[features]), y.to_numpy(np.float64))
+        self.estimator.partial_fit(_values(X[features]), np.asarray(y, dtype=np.float64))
         self.features = features
 
     def predict_many(self, X: Any) -> Any:
@@ -113,7 +121,14 @@ class _Adapter:
 
     def _row(self, x: Row) -> NDArray[Any]:
         """Values of the known features, (1, d)."""
-        return _values([[x[name] for name in self.features or x]])
+        return _row(x, self.features or list(x))
+
+
+def _row(x: Row, features: list[Any]) -> NDArray[Any]:
+    """Values of features, (1, d)."""
+    if lacking := [name for name in features if name not in x]:
+        raise KeyError(f"The row lacks {lacking}, which the first row had; give None where a value is missing.")
+    return _values([[x[name] for name in features]])
 
 
 def _values(rows: Any) -> NDArray[Any]:
