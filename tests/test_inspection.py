@@ -315,6 +315,18 @@ def test_bad_tables_are_refused(table):
         StreamDisplay.from_estimator(BayesianRidge(), split_batches(X3, Y))
 
 
+def test_breaks_show():
+    table = {
+        name: np.linspace(1, 2, 5) for name in ("n_rows", "rmse", "coverage", "state_nbytes", "change", "weight of a")
+    }
+    table |= {"n_seen": 100 * np.arange(1, 6), "breaks_at": np.array([0, 0, 250, 250, 430])}
+    change = StreamDisplay.from_table(table).axes_[4]
+    assert [line.get_xdata()[0] for line in change.lines[1:]] == [250, 430]
+    assert len(change.get_legend().texts) == 1
+    table["breaks_at"] = np.zeros(5)
+    assert len(StreamDisplay.from_table(table).axes_[4].lines) == 1
+
+
 def test_experts_and_change_of_a_mixture():
     n = 6
     table = {name: np.linspace(1, 2, n) for name in ("n_seen", "n_rows", "rmse", "coverage", "state_nbytes", "change")}

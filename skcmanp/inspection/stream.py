@@ -30,7 +30,8 @@ class StreamDisplay:
     calibrated and rows independent (a binomial distribution).
 
     Of a `CMANPStreamRegressor` two more axes show the weights of its experts and
-    its change signal, which declares a break where it reaches 1.
+    its change signal, which declares a break where it reaches 1, and where breaks
+    began, which may be within a batch.
 
     Use `from_estimator` or `from_table` to make one; parameters are stored as
     attributes.
@@ -265,6 +266,11 @@ class StreamDisplay:
         weights.set(ylabel="weights", ylim=(0, 1))
         weights.legend(fontsize="x-small", ncols=3)
         change.plot(x, self.table["change"], color="black", linewidth=1)
+        breaks = np.unique(self.table.get("breaks_at", 0))
+        for at in breaks[breaks > x[0]]:
+            change.axvline(at, color="C3", linestyle="--", linewidth=1, label="a break" if at == breaks[-1] else None)
+        if breaks[-1] > x[0]:
+            change.legend(fontsize="small", loc="upper left")
         change.set(xlabel="rows learned before", ylabel="change", ylim=(0, 1))
 
     def _draw_both(self, ax: Axes, column: str, power: int, options: dict[str, Any]) -> tuple[Line2D, Line2D]:

@@ -52,8 +52,8 @@ def prequential(
         the last three NaN if the estimator has no ``return_std``; ``seconds``
         of predicting and learning; ``state_nbytes``, the size of the state
         after it, NaN if the estimator has neither ``context_`` nor ``state_``. Of
-        `CMANPStreamRegressor` also, after each batch, ``change``, ``n_effective``
-        and ``weight of ...`` every expert.
+        `CMANPStreamRegressor` also, after each batch, ``change``, ``breaks_at``,
+        ``n_effective`` and ``weight of ...`` every expert.
 
     Raises
     ------
@@ -111,7 +111,8 @@ def _monitored(estimator: Any) -> dict[str, float]:
     if not hasattr(estimator, "weights_"):
         return {}
     weights = {f"weight of {name}": weight for name, weight in estimator.weights_.items()}
-    return {"change": estimator.change_, "n_effective": estimator.n_effective_, **weights}
+    shown = {name: getattr(estimator, f"{name}_") for name in ("change", "breaks_at", "n_effective")}
+    return {**shown, **weights}
 
 
 def _scores(y: Any, mean: NDArray, std: NDArray | None, weight: Any, confidence: float) -> tuple[Any, ...]:
