@@ -14,7 +14,7 @@ from skcmanp.mixture.breaks import BreakSignal
 from skcmanp.mixture.columns import StreamColumns
 from skcmanp.mixture.conformal import LEVELS, RATE, ConformalWidths
 from skcmanp.mixture.errors import RARE, RareErrors, SerialCorrelation, TypicalErrors
-from skcmanp.mixture.limits import Limits, without_faults
+from skcmanp.mixture.limits import Limits, Reach, without_faults
 from skcmanp.mixture.linear import DiscountedRegressions, discounts
 from skcmanp.mixture.ring import Ring
 from skcmanp.mixture.scale import LogScale
@@ -382,3 +382,13 @@ def test_first_targets_with_heavy_tails_are_no_faults():
     assert (without_faults(y) == y).all()
     zeros = np.where(np.arange(100) % 10 < 6, 0.0, y[:, 0])[:, None]
     assert (without_faults(zeros) == zeros).all()
+
+
+def test_reach_limits_numbers_alone():
+    X = np.array([[1.0, 5.0, np.nan, 1e308], [2.0, 5.0, np.nan, -1e308]])
+    kinds = (Kind.NUMBER, Kind.NUMBER, Kind.NUMBER, Kind.NUMBER)
+    reach, far = Reach.of(X), np.array([[1e9, 1e9, 1e9, 1e9], [-1e9, -1e9, np.nan, np.nan]])
+    np.testing.assert_array_equal(reach.clipped(far, kinds, 10.0), [[12, 5, 1e9, 1e9], [-9, 5, np.nan, np.nan]])
+    np.testing.assert_array_equal(reach.clipped(far, (Kind.CATEGORY,) * 4, 10.0), far)
+    wider = reach.extended(np.array([[3.0, 4.0, 7.0, np.nan]]))
+    np.testing.assert_array_equal([wider.low, wider.high], [[1, 4, 7, -1e308], [3, 5, 7, 1e308]])

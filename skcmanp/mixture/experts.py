@@ -137,12 +137,8 @@ class Experts:
         mean, std = (np.concatenate(pieces) for pieces in zip((means, stds), *regressed, strict=True))
         # Features that are unlike all before lead some experts far astray, but targets seldom go so far at once.
         low, high = self.ring.y.min(), self.ring.y.max()
-        reach = high - low
-        return (
-            Forecasts(np.clip(mean, low - reach, high + reach), np.minimum(std, reach))
-            if reach
-            else Forecasts(mean, std)
-        )
+        reach = high - low if high > low else np.inf
+        return Forecasts(np.clip(mean, low - reach, high + reach), np.minimum(std, reach))
 
     def learned(self, learner: Learner, rows: Rows, forecasts: Forecasts, observed: Array) -> Experts:
         """With further rows, what was forecast of them, and targets as they came, (n, 1): a row's may be faulty."""

@@ -45,7 +45,8 @@ class Reach:
 
     def clipped(self, X: Array, kinds: Sequence[Kind], beyond: float) -> Array:
         """Rows with numbers and dates at most so many ranges beyond, (n, c) -> (n, c)."""
-        size = np.where(np.isin(kinds, (Kind.NUMBER, Kind.DATE)), beyond * (self.high - self.low), np.nan)
+        with np.errstate(over="ignore"):
+            size = np.where(np.isin(kinds, (Kind.NUMBER, Kind.DATE)), beyond * (self.high - self.low), np.nan)
         has_limits = ~np.isnan(size)
         low, high = np.where(has_limits, self.low - size, -np.inf), np.where(has_limits, self.high + size, np.inf)
         return np.clip(X, low, high)
