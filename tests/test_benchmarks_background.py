@@ -172,7 +172,8 @@ def test_weights_of_the_paper_fit_in_a_commit(tmp_path, at_once):
     variant, recipe = VARIANTS[1], dataclasses.replace(RECIPE, config=META_REGRESSION.config)
     model = _background.untrained(variant, recipe)
     (tmp_path / variant.name).mkdir()
-    torch.save({"model": model.state_dict(), "step": 1, "seconds": 1.0}, tmp_path / variant.name / "state.pt")
+    state = {"model": model.state_dict(), "average": None, "optimizer": None, "step": 1, "seconds": 1.0}
+    torch.save(state, tmp_path / variant.name / "state.pt")
     (path,) = snapshot([variant], recipe, STEPS, tmp_path, tmp_path)
     assert path.stat().st_size < 3e6
 

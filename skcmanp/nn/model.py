@@ -81,10 +81,9 @@ class CMANP(nn.Module):
                 # It suits all functions as it is, and gradients through the memory are its largest cost.
                 self.memory.requires_grad_(False)
         n_hints = 0 if self.memory is None else self.memory.n_hints - c.dim_y  # without what is the head's
-        self.gate: Gate | None = None
-        if self.memory is not None and c.memory_fusion == "gate":
-            self.gate, n_hints = Gate(c.dim, c.dim_y, n_hints, c.min_std), 0
-        self.embed_query = mlp(self.features.dim_out + n_hints, c.dim, c.dim, c.embed_depth)
+        has_gate = self.memory is not None and c.memory_fusion == "gate"
+        self.gate = Gate(c.dim, c.dim_y, n_hints, c.min_std) if has_gate else None
+        self.embed_query = mlp(self.features.dim_out + (0 if has_gate else n_hints), c.dim, c.dim, c.embed_depth)
         self.norm_row = nn.LayerNorm(c.dim)
         self.embed_count = mlp(2, c.dim, c.dim, 2) if c.count_input else None
         self.input_latents = nn.Parameter(torch.randn(c.n_input_latents, c.dim) * 0.5)
@@ -92,10 +91,9 @@ class CMANP(nn.Module):
         decoders = nn.ModuleList(Decoder(c.dim, c.n_heads, c.dim_feedforward) for _ in range(c.n_blocks))
         self.blocks = cast(Sequence[CMAB], blocks)
         self.decoders = cast(Sequence[Decoder], decoders)
-        self.readout: LinearReadout | None = None
-        if c.linear_readout:
-            self.readout = LinearReadout(c.n_input_latents, c.dim, self.features.dim_out, c.dim_y)
-        self.head = GaussianHead(c.dim, c.dim_y, c.min_std, corrects=self.memory is not None and self.gate is None)
+        sizes = c.n_input_latents, c.dim, self.features.dim_out, c.dim_y
+        self.readout = LinearReadout(*sizes) if c.linear_readout else None
+        self.head = GaussianHead(c.dim, c.dim_y, c.min_std, corrects=self.memory is not None and not has_gate)
         self.correlations: CorrelationHead | None = None
         if c.joint_rank:
             self.correlations = CorrelationHead(c.dim, c.dim_y, c.joint_rank, corrects=self.memory is not None)
@@ -223,9 +221,7 @@ class CMANP(nn.Module):
         """Attention output of all blocks over rows, with autograd, (B, H, L_B, E)."""
         k, v = self.rows_keys_values(x, y, projection)
         queries = projection.queries.expand(len(x), -1, -1, -1)
-        if not x.shape[1]:
-            return torch.zeros_like(queries)
-        return F.scaled_dot_product_attention(queries, k, v)
+        return F.scaled_dot_product_attention(queries, k, v) if x.shape[1] else torch.zeros_like(queries)
 
     # ------------------------------------------------------------------ statistics -> latents
 
@@ -384,9 +380,7 @@ class CMANP(nn.Module):
 
     def alone(self, x: Tensor, y: Tensor, x_target: Tensor) -> Normal:
         """What the blocks of a network with a gate predict without its memory; arguments are those of `forward`."""
-        memory, count = self.condition(x, y, reads=False)
-        mean, std, _ = self.decode(x_target, count, None, *memory.latents)
-        return Normal(mean, std, validate_args=False)
+        return self.query(x_target, *self.condition(x, y, reads=False))
 
     def condition(
         self, x: Tensor, y: Tensor, points: Tensor | None = None, ratio: Tensor | None = None, reads: bool = True
