@@ -298,7 +298,7 @@ def test_faulty_targets_among_the_first_are_forgiven(model, wild, at):
     reg = CMANPStreamRegressor(checkpoint=model).fit(X[:100], y[:100])
     mean, std = learned_on(reg, X[100:], y[100:], 50)
     assert np.sqrt(np.mean((mean - y[100:])[100:] ** 2)) < 0.2
-    assert std[100:].max() < 0.4
+    assert std[100:].max() < 0.5
 
 
 def test_a_faulty_target_after_a_break_is_forgiven(model):
