@@ -230,7 +230,7 @@ class StreamDisplay:
         from matplotlib.ticker import EngFormatter
 
         experts = [column for column in self.table if column.startswith(_WEIGHT)]
-        self.axes_ = take_axes(ax, 5, 1, figsize=(6.4, 11)) if experts else take_axes(ax, 3, 1, figsize=(6.4, 6.4))
+        self.axes_ = take_axes(ax, 5, 1, figsize=(8, 11)) if experts else take_axes(ax, 3, 1, figsize=(6.4, 6.4))
         self.figure_ = self.axes_[0].figure
         score, coverage, state = self.axes_[:3]
         x, options = self.table["n_seen"], {"label": self.name if name is None else name, **kwargs}
@@ -264,7 +264,7 @@ class StreamDisplay:
         for i, share in enumerate(shares[10:]):
             share.set(hatch="//", label=names[10 + i])
         weights.set(ylabel="weights", ylim=(0, 1))
-        weights.legend(fontsize="x-small", ncols=3)
+        weights.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
         change.plot(x, self.table["change"], color="black", linewidth=1)
         breaks = np.unique(self.table.get("breaks_at", 0))
         for at in breaks[breaks > x[0]]:
