@@ -259,7 +259,8 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
         return_std : bool, default=False
-            Also return the predictive standard deviation, noise included.
+            Also return the predictive standard deviation, noise included: that of all
+            errors, so where some are rare and large it is wider than intervals are.
 
         Returns
         -------
