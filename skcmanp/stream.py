@@ -259,8 +259,7 @@ class CMANPStreamRegressor(RegressorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
         return_std : bool, default=False
-            Also return the predictive standard deviation, noise included: that of all
-            errors, so where some are rare and large it is wider than intervals are.
+            Also return the predictive standard deviation, noise and rare errors included.
 
         Returns
         -------
