@@ -470,23 +470,22 @@ WAKING = {
 }
 
 
-@pytest.mark.parametrize("jitter", [0.0, 1e-6, 1e-2])
+@pytest.mark.parametrize("jitter", [0.0, 1e-6])
 @pytest.mark.parametrize("kind", WAKING)
-def test_a_column_that_begins_to_vary_leads_nobody_astray(model, kind, jitter):
+def test_a_column_that_begins_to_vary_leads_nobody_astray(kind, jitter):
     """Nothing is known of what it means: it had one value, or all but one, in all rows."""
     rng = np.random.default_rng(0)
-    n, wakes = 1500, 900
+    n, wakes = 1700, 1200
     column = 5 + np.where(np.arange(n) < 300, jitter * rng.normal(size=n), 0.0)
     column[wakes:] = WAKING[kind](rng, n - wakes)
     B = rng.normal(size=(n, 2))
     y = B[:, 0] + np.sin(B[:, 1]) + 0.2 * rng.normal(size=n)
     X = np.column_stack([B, column])
-    reg = CMANPStreamRegressor(checkpoint=model).fit(X[:300], y[:300])
+    reg = CMANPStreamRegressor().fit(X[:300], y[:300])  # the shipped network, which has learned to correct means
     mean, std = learned_on(reg, X[300:], y[300:], 100)
     errors = (y[300:] - mean)[wakes - 300 :]
-    assert np.abs(errors).max() < 4 * np.ptp(y)
-    assert np.sqrt(np.mean(errors[-300:] ** 2)) < 0.6
-    assert std.max() < 4 * np.ptp(y)
+    assert np.sqrt(np.mean(errors**2)) < 0.7  # sd of targets is 1.2
+    assert std.max() < 2 * np.ptp(y)
 
 
 @pytest.mark.parametrize("seed", range(3))
