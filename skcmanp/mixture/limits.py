@@ -89,8 +89,8 @@ class Limits:
         clipped = self.clipped(X, kinds)
         n_beyond = ((clipped != X) & ~np.isnan(X)).sum(axis=0)
         rows = np.where(n_beyond >= np.maximum(_MANY, _SHARE * len(X)), X, clipped)
-        low, high = np.fmin(self.low, np.fmin.reduce(rows)), np.fmax(self.high, np.fmax.reduce(rows))
-        return Limits(low, high, self.n_rows + len(rows)), rows
+        reach = Reach(self.low, self.high).extended(rows)
+        return Limits(reach.low, reach.high, self.n_rows + len(rows)), rows
 
 
 def without_faults(y: Array) -> Array:

@@ -64,7 +64,8 @@ class StreamReading:
         """Mean and standard deviation, (m, d) -> (m,), (m,)."""
         device = resolve_device(learner.device, or_cpu=True)
         network = get_network(learner.checkpoint, device, DTYPES[learner.dtype], self.state.adaptation)
-        mean, std = Predictor(network, self.state, learner.chunk_size, None).predict(self._seen(learner, X))
+        seen = self.reach.clipped(X, learner.kinds, _BEYOND)
+        mean, std = Predictor(network, self.state, learner.chunk_size, None).predict(seen)
         return mean[:, 0], std[:, 0]
 
     def learned(self, learner: Learner, rows: Rows) -> StreamReading:
@@ -75,14 +76,10 @@ class StreamReading:
         reach = self.reach
         if self.state.first_rows is not None:  # then it is going to be adapted to these, too
             reach = reach.extended(X)
-        X = replace(self, reach=reach)._seen(learner, X)
+        X = reach.clipped(X, learner.kinds, _BEYOND)
         if np.isinf(self.half_life):
             state = learner.partial_fit(self.state, Rows(X, y))
         else:
             faded = self.state.decay(float(np.exp2(-len(y) / self.half_life)))
             state = learner.partial_fit(faded, Rows(X, y, discounts(len(y), self.half_life)))
         return replace(self, state=state, reach=reach, X=X[:0], y=y[:0])
-
-    def _seen(self, learner: Learner, X: Array) -> Array:
-        """Rows as the network sees them."""
-        return self.reach.clipped(X, learner.kinds, _BEYOND)

@@ -17,6 +17,11 @@ MAX_LOG_CORRECTION = 3.0
 MAX_LEARNED = 0.9
 
 
+def _bounded_factor(raw: Tensor) -> Tensor:
+    """What corrects a standard deviation."""
+    return (MAX_LOG_CORRECTION * (raw / MAX_LOG_CORRECTION).tanh()).exp()
+
+
 class GaussianHead(nn.Module):
     """Independent Gaussians, a mean and a standard deviation per target dimension.
 
@@ -57,7 +62,7 @@ class GaussianHead(nn.Module):
             std = self.min_std + (1 - self.min_std) * F.softplus(raw)
         else:
             mean = start.mean + start.stddev * mean * (1.0 if believed is None else believed)
-            std = self.min_std + start.stddev * (MAX_LOG_CORRECTION * (raw / MAX_LOG_CORRECTION).tanh()).exp()
+            std = self.min_std + start.stddev * _bounded_factor(raw)
         if offset is not None:
             mean = mean + offset
         return Normal(mean, std, validate_args=False)
@@ -100,7 +105,7 @@ class Gate(nn.Module):
         mean = given.mean + share * difference + std * shift * believed
         # Both have a least std already.
         above = (std - self.min_std).clamp(min=1e-3 * self.min_std)
-        std = self.min_std + above * (MAX_LOG_CORRECTION * (raw / MAX_LOG_CORRECTION).tanh()).exp()
+        std = self.min_std + above * _bounded_factor(raw)
         return Normal(mean, std, validate_args=False)
 
 
