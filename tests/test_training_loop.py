@@ -364,7 +364,7 @@ def test_a_flipped_bit_in_a_state_is_noticed(tmp_path):
         ({"learning_rate": 0.5}, {"tasks": "a"}, "was started with learning_rate 0.001, and is to go on with 0.5"),
         ({"batch_size": 8}, {"tasks": "a"}, "was started with batch_size 4"),
         ({}, {"tasks": "b"}, "was started with tasks a, and is to go on with b"),
-        ({}, {"tasks": "a", "config": "smaller"}, "was started with config CMANPConfig"),
+        ({}, {"tasks": "a", "config.dim": "2"}, "was started with config.dim 16, and is to go on with 2"),
     ],
 )
 def test_another_run_is_not_gone_on_with(tmp_path, changes, identity, message):
@@ -376,6 +376,17 @@ def test_another_run_is_not_gone_on_with(tmp_path, changes, identity, message):
         meta_train(fresh()[0], tasks, options, state_path=path, progress=False, identity=identity)
     with pytest.raises(ValueError, match=r"was started with"):
         meta_train(make_model(dim_x=2, n_blocks=1), tasks, options, state_path=path, progress=False)
+
+
+def test_a_run_of_before_a_parameter_was_there_goes_on(tmp_path):
+    (model, tasks), path = fresh(), tmp_path / "state.pt"
+    options = dataclasses.replace(OPTIONS, steps=1, n_evaluation=1)
+    meta_train(model, tasks, options, state_path=path, progress=False)
+    state = torch.load(path, weights_only=True)
+    assert state["run"].pop("config.memory_fusion") == "'correct'"
+    torch.save(state, path)
+    log = meta_train(fresh()[0], tasks, dataclasses.replace(options, steps=2), state_path=path, progress=False)
+    assert [line["step"] for line in log] == [2]
 
 
 def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):

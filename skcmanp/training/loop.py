@@ -181,9 +181,10 @@ def meta_train(
 
 
 def identity_of(model: nn.Module, options: TrainingOptions) -> dict[str, str]:
-    """What a run must have in common with the one that it goes on with."""
+    """What a run must have in common with the one that it goes on with, as far as that one has said it."""
     same = {name: repr(getattr(options, name)) for name in _SAME}
-    return same if not isinstance(model, CMANP) else {**same, "config": repr(model.config)}
+    config = model.config.to_dict() if isinstance(model, CMANP) else {}
+    return {**same, **{f"config.{name}": repr(value) for name, value in config.items()}}
 
 
 class Objective(nn.Module):
