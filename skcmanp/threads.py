@@ -12,13 +12,18 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 Part = TypeVar("Part")
 Found = TypeVar("Found")
+
+
+# How many threads there were before libraries were limited to one.
+_n_threads: ContextVar[int | None] = ContextVar("n_threads", default=None)
 
 
 @functools.cache
@@ -40,9 +45,23 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def in_threads(function: Callable[[Part], Found], parts: Sequence[Part], n_threads: int) -> list[Found]:
-    """What a function of tensors makes of every part, in their order: of so many at a time, with one thread each."""
-    n_threads = min(n_threads, len(parts))
+@contextmanager
+def libraries_on_one_thread() -> Iterator[None]:
+    """Let the libraries of matrices work on one thread, and `in_threads` on as many as torch had."""
+    before = _n_threads.set(torch.get_num_threads())
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        _n_threads.reset(before)
+
+
+def in_threads(function: Callable[[Part], Found], parts: Sequence[Part], n_threads: int | None = None) -> list[Found]:
+    """What a function makes of every part, in their order: of so many at a time, with one thread each.
+
+    What is found does not depend on the number, by default that of torch's threads.
+    """
+    n_threads = min(n_threads or _n_threads.get() or torch.get_num_threads(), len(parts))
 
     def alone(part: Part) -> Found:
         with one_thread():

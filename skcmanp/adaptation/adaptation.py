@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from skcmanp.adaptation.base import Array, Frozen, Part, check_pieces
 from skcmanp.adaptation.basis import UNKNOWN_RATIO, Basis
@@ -34,6 +33,7 @@ from skcmanp.adaptation.trend import PRIOR_SLOPE, Trend
 from skcmanp.adaptation.warp import choose_warp
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.frames import Kind
+from skcmanp.threads import libraries_on_one_thread
 
 _SAMPLE_ROWS = 65_536
 
@@ -43,9 +43,11 @@ _SAMPLE_NUMBERS = 4_000_000
 # Rows by which it is decided whether trees help.
 _TEST_ROWS = 4096
 
-# Log-likelihood in nats that trees must gain: per row, and in all, as chance can feign some. And how much larger the
-# mean squared error of few of them may be alone.
+# Log-likelihood in nats that trees must gain: per row, and in all, as chance can feign some. What is farther from that
+# by so much a row is clear without knowing how the noise varies. And how much larger the mean squared error of few of
+# them may be alone.
 _GAIN_OF_ROW, _GAIN = 0.01, 2.0
+_CLEAR = 0.1
 _MUCH_WORSE = 2.0
 
 # A further part is a module of its own, and one more of these.
@@ -152,9 +154,8 @@ class Adaptation:
         chunks = row_chunks(X, y, weight, _SAMPLE_ROWS)
         n_rows = int(np.clip(_SAMPLE_NUMBERS // len(encoding.centre), MAX_ROWS, TREE_ROWS))
         rows = sample_rows(((encoding(a), targets.scaled(b), w) for a, b, w in chunks), n_rows)
-        # Several threads are slower than one on matrices as small as these, and what they fix must not depend on their
-        # number.
-        with threadpool_limits(1):
+        # Several threads are slower than one on most matrices here, and what they fix must not depend on their number.
+        with libraries_on_one_thread():
             if trees and how == "fit" and standardize and y_bounds is None:
                 as_they_are = targets.original(rows.y)
                 targets = targets.warped_by(choose_warp(rows, as_they_are), y, weight)
@@ -326,8 +327,14 @@ def _with_trees(
     other = draft_memory(_seen(again, few), memory_features, may_grow)
     test = _seen(again, kept), _seen(again, others, False)
     tests = (draft, known, without[1]), (other, other.errors(*test), test[1])
-    before, after = (memory.tested(errors, rows, memory.noise()) for memory, errors, rows in tests)
-    if after.score < before.score + max(_GAIN_OF_ROW, _GAIN / len(others.x)):
+    least = max(_GAIN_OF_ROW, _GAIN / len(others.x))
+    for varies in (False, True):
+        noises = (memory.noise() if varies else None for memory, *_ in tests)
+        before, after = (memory.tested(*rest, noise) for (memory, *rest), noise in zip(tests, noises, strict=True))
+        gain = after.score - before.score
+        if abs(gain - least) > _CLEAR:
+            break
+    if gain < least:
         return plain, draft, None
     inputs = plain.with_trees(rows)
     return inputs, draft_memory(_seen(inputs, few), memory_features, may_grow, other.evidence), test

@@ -19,7 +19,7 @@ from torch import Tensor
 from skcmanp.adaptation.base import Array, Part, Values
 from skcmanp.adaptation.rows import place_uniform, places
 from skcmanp.kernels import BLOCK_ROWS, matern52
-from skcmanp.products import times_lower
+from skcmanp.products import times_upper
 
 # A row whose value the inducing points leave less variance than this adds nothing but rounding errors.
 MIN_RESIDUAL = 1e-5
@@ -70,7 +70,7 @@ class InducingPoints(Part):
     def _values(self, x: Tensor) -> Tensor:
         """The process's whitened values at the inducing points, as far as they tell of those at x, (..., N, p)."""
         parts = (x,) if torch.compiler.is_compiling() else x.split(BLOCK_ROWS, dim=-2)  # programs take any number
-        blocks = [times_lower(matern52(rows, self.points), self._whitening) for rows in parts]
+        blocks = [times_upper(matern52(rows, self.points), self._whitening.mT) for rows in parts]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:

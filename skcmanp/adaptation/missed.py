@@ -15,6 +15,7 @@ from torch import Tensor
 from skcmanp.adaptation.base import Array, Frozen, Values
 from skcmanp.adaptation.rows import Rows
 from skcmanp.bounds import are_all
+from skcmanp.threads import in_threads
 
 FOLDS = 4
 
@@ -154,19 +155,18 @@ def missed_scale(
         kept = rows.take(~some)
         return errors_of(kept, rows.take(some), features(kept.x), ratio)
 
-    for k in range(FOLDS):
-        if np.count_nonzero(fold < k) >= _ENOUGH:
-            break
-        some = fold == k
-        errors = errors_at(some)
+    left_out = [fold == k for k in range(FOLDS) if np.count_nonzero(fold < k) < _ENOUGH]
+    edge = _edge(rows.x)
+    has_edge = edge.sum() <= len(edge) / 2
+    found = in_threads(errors_at, [*left_out, edge] if has_edge else left_out)
+    for some, errors in zip(left_out, found, strict=False):
         total += errors.likelihood(noise[some], np.multiply.outer(np.square(scales), errors.missed))
         squares[some], missed[some] = np.square(errors.error).mean(1), errors.missed
     scale = scales[total.argmax(0), np.arange(len(signal))]
     shown = max(float(np.nanquantile(missed, _SHOWN)), _NOTHING)
-    edge = _edge(rows.x)
-    if edge.sum() > len(edge) / 2:
+    if not has_edge:
         return Missed(scale, scale, np.array([shown, shown])), squares
-    return _with_beyond(scale, shown, scales, errors_at(edge), noise[edge]), squares
+    return _with_beyond(scale, shown, scales, found[-1], noise[edge]), squares
 
 
 def _with_beyond(scale: Array, shown: float, scales: Array, errors: Errors, noise: Array) -> Missed:

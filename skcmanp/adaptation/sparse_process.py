@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import blas, cho_solve, cholesky, lapack, solve_triangular
+from scipy.linalg import cho_solve, cholesky, lapack
 from scipy.optimize import OptimizeResult, minimize, minimize_scalar
 
 from skcmanp.adaptation.base import Array
@@ -23,6 +23,8 @@ from skcmanp.adaptation.noise import NOISE_COSINES, NOISE_POINTS, NoiseProfile
 from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
 from skcmanp.kernels import BLOCK_ROWS, matern52_and_slope
+from skcmanp.products import times_lower, times_upper
+from skcmanp.threads import in_threads
 
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
@@ -43,6 +45,9 @@ _NOISE_SPREAD = 0.5
 _NOISE_SMOOTHNESS = 0.5
 
 _JITTER = 1e-6
+
+# Rows of a product, each of which is a thread's work.
+_ROWS_AT_ONCE = 512
 
 
 def fit_sparse_process(
@@ -115,9 +120,9 @@ def fit_sparse_process(
     if _gain(projection, y, weight, profile, coefficients, level, overall) < MIN_GAIN:
         return moved, None
     # Noise whose variance is the mean is zero. Where rows are, the centres carry that constant as well as the profile.
-    shift = solve_triangular(carriers.root, np.full(len(centres), overall), lower=True)
+    shift = carriers.whitening @ np.full(len(centres), overall)
     at_centres, by_wave = np.split(coefficients, [len(centres)])
-    weights = solve_triangular(carriers.root, _NOISE_SPREAD * at_centres - shift, lower=True, trans=1)
+    weights = carriers.whitening.T @ (_NOISE_SPREAD * at_centres - shift)
     noise = NoiseProfile(
         centres, lengthscale, weights, knots, ranks, coefficients=by_wave.reshape(-1, NOISE_COSINES) * scale
     )
@@ -205,19 +210,37 @@ def _gain(
 
 
 class _Projection(NamedTuple):
-    """What the inducing points tell of the process at the rows."""
+    """What the inducing points tell of the process at the rows.
 
-    root: Array  # L, of the points' covariance, (p, p)
-    v: Array  # L^-1 k(points, x) times the root of the points' share of the variance, (p, n)
+    Arrays with a column for every row are stored column by column: LAPACK wants
+    them so, and blocks of rows are parts of memory.
+    """
+
+    whitening: Array  # L^-1, L the root of the points' covariance, (p, p)
+    features: Array  # with weights of their own, (e, n), and below v, (e + p, n)
     missed: Array  # of the variance, (n,)
     slope: Array  # derivative of k(points, x) in the squared distances, (p, n)
     slope_within: Array  # the same of the points' covariance, (p, p)
-    linear: Array  # features with weights of their own, (e, n)
     local: float  # share of the variance that is the points'
+    covariance: Array | None = None  # of the rows, (n, n), if they are fewer than the features
+
+    @property
+    def n_linear(self) -> int:
+        """E"""
+        return len(self.features) - len(self.whitening)
+
+    @property
+    def v(self) -> Array:
+        """L^-1 k(points, x) times the root of the points' share of the variance, (p, n)."""
+        return self.features[self.n_linear :]
 
     def of(self, rows: slice) -> _Projection:
         """At some of the rows."""
-        return self._replace(v=self.v[:, rows], missed=self.missed[rows], linear=self.linear[:, rows])
+        features = self.features[:, rows]
+        covariance = features.T @ features if features.shape[1] < len(features) else None
+        return self._replace(
+            features=features, missed=self.missed[rows], slope=self.slope[:, rows], covariance=covariance
+        )
 
     def of_first(self, most_missed: float) -> _Projection:
         """Of the first points alone that miss no more of the variance than so much, on average of the rows."""
@@ -226,13 +249,12 @@ class _Projection(NamedTuple):
         if not enough.any():
             return self
         n = int(enough.argmax()) + 1
-        within = self.slope_within[:n, :n]
         return self._replace(
-            root=self.root[:n, :n],
-            v=self.v[:n],
+            whitening=self.whitening[:n, :n],
+            features=self.features[: self.n_linear + n],
             missed=np.maximum(missed[n - 1], 0.0),
             slope=self.slope[:n],
-            slope_within=within,
+            slope_within=self.slope_within[:n, :n],
         )
 
 
@@ -240,48 +262,66 @@ def _project(points: Array, x: Array, linear: Array | None = None, local: float 
     linear = np.zeros((0, len(x))) if linear is None else linear
     covariance, slope_within = matern52_and_slope(points, points)
     covariance[np.diag_indices_from(covariance)] += _JITTER
+    whitening = _inverse_root(covariance)
+    features, slope = (np.empty((n, len(x)), order="F") for n in (len(linear) + len(points), len(points)))
+    features[: len(linear)] = linear
+
+    def at(rows: slice) -> Array:
+        kernel, by_square = matern52_and_slope(x[rows], points)
+        slope[:, rows] = by_square.T
+        v = math.sqrt(local) * times_upper(kernel, whitening.T)
+        features[len(linear) :, rows] = v.T
+        return np.square(v).sum(1)
+
+    missed = np.maximum(local - np.concatenate(in_threads(at, _blocks(len(x), BLOCK_ROWS))), 0.0)
+    return _Projection(whitening, features, missed, slope, slope_within, local)
+
+
+def _inverse_root(covariance: Array) -> Array:
+    """Inverse of the lower Cholesky factor; the covariance is overwritten."""
     root = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
-    # Arrays (p, n) are stored column by column, as LAPACK wants them.
-    kernel, slope = np.empty((2, len(x), len(points)))
-    for start in range(0, len(x), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        kernel[block], slope[block] = matern52_and_slope(x[block], points)
-    v = math.sqrt(local) * _solve_lower(root, kernel.T)
-    missed = np.maximum(local - np.square(v).sum(0), 0.0)
-    return _Projection(root, v, missed, slope.T, slope_within, linear, local)
+    return lapack.dtrtri(root, lower=True, overwrite_c=True)[0]
 
 
-def _solve_lower(lower: Array, b: Array, transposed: bool = False) -> Array:
-    """The inverse of a lower triangle, or of its transpose, times columns."""
-    return solve_triangular(lower, b, trans=int(transposed), lower=True, check_finite=False)
+def _blocks(n_rows: int, size: int = _ROWS_AT_ONCE) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, n_rows, size)]
 
 
 @dataclass(frozen=True)
 class _Fit:
     """The process given the rows: y ~ N(0, signal (V^T V + D)), the signal integrated out as in `evidence`.
 
-    V has the rows of both v and the linear features. Its value costs far less
-    than derivatives do, whose parts are found when they are asked for.
+    V are the features of a projection. The value costs far less than
+    derivatives do, whose parts are found when they are asked for.
     """
 
     value: float  # log-evidence, up to a constant
     noise: Array  # relative to the signal's variance, (n,)
     missed: Array  # (n,)
     d: Array  # diagonal of D, (n,)
-    v: Array  # V, (p + e, n)
-    factor: Array  # of 1 + V D^-1 V^T, (p + e, p + e)
+    v: Array  # V, (e + p, n)
+    factor: Array  # of 1 + V D^-1 V^T, (e + p, e + p); of few rows, of V^T V + D, (n, n)
     beta: Array  # (V^T V + D)^-1 y, (n, t)
     precision: float  # expected, of the signal
 
     @functools.cached_property
     def solved(self) -> Array:
-        """(1 + V D^-1 V^T)^-1 V, (p + e, n)."""
-        inverse = lapack.dpotri(self.factor, lower=True)[0]  # its lower triangle
-        return blas.dsymm(1.0, inverse, self.v, lower=True)
+        """(1 + V D^-1 V^T)^-1 V, (e + p, n), of rows that are not few."""
+        inverse, solved = lapack.dpotri(self.factor, lower=True)[0], np.empty_like(self.v)
+        inverse[np.diag_indices_from(inverse)] /= 2
+        inverse += inverse.T
+
+        def at(rows: slice) -> None:
+            np.matmul(self.v.T[rows], inverse, out=solved.T[rows])
+
+        in_threads(at, _blocks(len(self.d)))
+        return solved
 
     @functools.cached_property
     def inverse_diagonal(self) -> Array:
         """Of (V^T V + D)^-1, (n,)."""
+        if len(self.factor) < len(self.v):
+            return lapack.dpotri(self.factor, lower=True)[0].diagonal()
         return 1 / self.d - np.einsum("ij,ij->j", self.v, self.solved) / np.square(self.d)
 
     def freedom(self) -> Array:
@@ -300,29 +340,50 @@ class _Fit:
 
     def by_points(self, projection: _Projection, points: Array, x: Array) -> Array:
         """Derivative of the value in the points, (p, d)."""
-        root, v, _, slope, slope_within, _, local = projection
+        whitening, n_linear, v, slope = projection.whitening, projection.n_linear, projection.v, projection.slope
         n_targets = self.beta.shape[1]
         by_missed = _POWER * self.by_diagonal() - 0.5 * n_targets * (1 - _POWER) / self.d
-        half = (0.5 * self.precision * (v @ self.beta)) @ self.beta.T
-        half -= self.solved[: len(v)] * (0.5 * n_targets / self.d)
-        half -= v * by_missed  # half the derivative in v, (p, n)
-        half = _solve_lower(root, half, transposed=True)
-        by_covariance = -_solve_lower(root, v @ half.T, transposed=True)  # (p, p)
-        across = np.multiply(half, slope, out=half)
-        across *= 4 * math.sqrt(local)
-        within = 2 * (by_covariance + by_covariance.T) * slope_within
-        return (across.sum(1) + within.sum(1))[:, None] * points - across @ x - within @ points
+        by_beta = 0.5 * self.precision * (v @ self.beta)
+
+        def at(rows: slice) -> tuple[Array, Array, Array]:
+            half = by_beta @ self.beta[rows].T
+            half -= self.solved[n_linear:, rows] * (0.5 * n_targets / self.d[rows])
+            half -= v[:, rows] * by_missed[rows]  # half the derivative in v, (p, n)
+            half = times_lower(half.T, whitening).T
+            across = half * slope[:, rows]
+            return v[:, rows] @ half.T, across.sum(1), across @ x[rows]
+
+        by_root, total, moved = map(sum, zip(*in_threads(at, _blocks(len(x))), strict=True))
+        by_covariance = -whitening.T @ by_root  # (p, p)
+        within = 2 * (by_covariance + by_covariance.T) * projection.slope_within
+        size = 4 * math.sqrt(projection.local)
+        return (size * total + within.sum(1))[:, None] * points - size * moved - within @ points
 
 
 def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
-    v, missed = np.hstack([projection.v.T, projection.linear.T]).T, projection.missed
+    v, missed, covariance = projection.features, projection.missed, projection.covariance
     d = noise + _POWER * missed
-    information = blas.dsyrk(1.0, v / np.sqrt(d), lower=True)
-    information[np.diag_indices_from(information)] += 1
-    factor = cholesky(information, lower=True, overwrite_a=True, check_finite=False)
-    beta = (y - v.T @ cho_solve((factor, True), v @ (y / d[:, None]), check_finite=False)) / d[:, None]
+
+    def products(rows: slice) -> Array:
+        scaled = v[:, rows] / np.sqrt(d[rows])
+        return scaled @ scaled.T
+
+    if covariance is not None:
+        factor, log_determinant = _factor_of_sum(covariance, d), 0.0
+        beta = cho_solve((factor, True), y, check_finite=False)
+    else:
+        factor = _factor_of_sum(functools.reduce(np.add, in_threads(products, _blocks(len(d)))), 1.0)
+        beta = (y - v.T @ cho_solve((factor, True), v @ (y / d[:, None]), check_finite=False)) / d[:, None]
+        log_determinant = np.log(d).sum()
     shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * float((y * beta).sum())
-    log_determinant = np.log(d).sum() + 2 * np.log(factor.diagonal()).sum()
+    log_determinant += 2 * np.log(factor.diagonal()).sum()
     lost = (1 - _POWER) / _POWER * np.log1p(_POWER * missed / noise).sum()
     value = -shape * math.log(rate) - 0.5 * y.shape[1] * (log_determinant + lost)
     return _Fit(value, noise, missed, d, v, factor, beta, shape / rate)
+
+
+def _factor_of_sum(a: Array, diagonal: Array | float) -> Array:
+    """Lower Cholesky factor of a symmetric matrix plus a diagonal one."""
+    total = a.copy()
+    total[np.diag_indices_from(total)] += diagonal
+    return cholesky(total.T, lower=True, overwrite_a=True, check_finite=False)

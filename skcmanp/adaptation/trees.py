@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.rows import N_FOLDS
+from skcmanp.threads import in_threads
 
 # Rows that trees are fitted to, at least and at most.
 MIN_ROWS = 200
@@ -68,16 +70,18 @@ class Trees(Frozen):
     @classmethod
     def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> Self:
         """Trees of rows (n, e), which may miss values."""
-        nodes: list[NDArray] = []
-        baseline = np.empty((y.shape[1], N_FOLDS))
-        for t, k in np.ndindex(*baseline.shape):
+
+        def of(which: tuple[int, int]) -> tuple[float, list[NDArray]]:
+            t, k = which
             kept = fold != k
             # Rows that are all but the same are in one fold.
             others = (x[kept], y[kept, t], weight[kept]) if kept.any() else (x, np.zeros(len(x)), weight)
             model = boosted(*others)
-            baseline[t, k] = np.ravel(model._baseline_prediction)[0]
-            nodes += _halfway([tree.nodes for (tree,) in model._predictors], others[0])
-        return cls(*_renumbered(nodes), baseline)
+            nodes = _halfway([tree.nodes for (tree,) in model._predictors], others[0])
+            return float(np.ravel(model._baseline_prediction)[0]), nodes
+
+        baselines, nodes = zip(*in_threads(of, list(np.ndindex(y.shape[1], N_FOLDS))), strict=True)
+        return cls(*_renumbered(list(chain.from_iterable(nodes))), np.reshape(baselines, (-1, N_FOLDS)))
 
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> Array:
         """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
@@ -129,10 +133,10 @@ def rough_predictions(x: Array, y: Array, weight: Array, left_out: NDArray[np.bo
 
 
 def gain(x: Array, y: Array, weight: Array) -> Array:
-    """How much trees gain by every feature of rows (n, e), (e,)."""
+    """How much few trees gain by every feature of rows (n, e), (e,)."""
     total = np.zeros(x.shape[1])
     for target in y.T:
-        nodes = np.concatenate([tree.nodes for (tree,) in boosted(x, target, weight)._predictors])
+        nodes = np.concatenate([tree.nodes for (tree,) in boosted(x, target, weight, **_ROUGH)._predictors])
         total += np.bincount(nodes["feature_idx"], np.where(nodes["is_leaf"], 0.0, nodes["gain"]), x.shape[1])
     return total
 
