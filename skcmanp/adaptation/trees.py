@@ -133,10 +133,10 @@ def rough_predictions(x: Array, y: Array, weight: Array, left_out: NDArray[np.bo
 
 
 def gain(x: Array, y: Array, weight: Array) -> Array:
-    """How much few trees gain by every feature of rows (n, e), (e,)."""
+    """How much trees gain by every feature of rows (n, e), (e,)."""
     total = np.zeros(x.shape[1])
     for target in y.T:
-        nodes = np.concatenate([tree.nodes for (tree,) in boosted(x, target, weight, **_ROUGH)._predictors])
+        nodes = np.concatenate([tree.nodes for (tree,) in boosted(x, target, weight)._predictors])
         total += np.bincount(nodes["feature_idx"], np.where(nodes["is_leaf"], 0.0, nodes["gain"]), x.shape[1])
     return total
 
