@@ -20,9 +20,13 @@ from skcmanp.adaptation.sparse_process import fit_sparse_process
 from skcmanp.adaptation.trend import Trend
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.kernels import matern52_of
+from skcmanp.threads import in_threads
 
 # Inducing points carry at most this share of a function's variance: a stream goes on to where there are none.
 MAX_SHARE = 0.97
+
+# Rows whose features are made at once, each of which is a thread's work.
+_ROWS_AT_ONCE = 512
 
 # What inducing points miss of a function, in units of the noise's variance, that makes it worth the cost to move them,
 # and to have more of them. Half of it is what there is to gain, in nats a row.
@@ -160,8 +164,12 @@ def _features(parts: tuple[Part, ...]) -> Features:
     """Features of an array of rows, and the variance that these miss, (n, d) -> (n, f) and (n,)."""
     prepared = [part.to("cpu") for part in parts]
 
+    def of_block(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        made, missed = zip(*(part(rows.unsqueeze(0)) for part in prepared), strict=True)
+        return torch.cat(made, dim=-1)[0], (sum(missed) + torch.zeros(1, len(rows)))[0]
+
     def features(x: Array) -> tuple[Array, Array]:
-        made, missed = zip(*(part(torch.from_numpy(x).unsqueeze(0)) for part in prepared), strict=True)
-        return torch.cat(made, dim=-1)[0].numpy(), (sum(missed) + torch.zeros(1, len(x)))[0].numpy()
+        made, missed = zip(*in_threads(of_block, torch.from_numpy(x).split(_ROWS_AT_ONCE)), strict=True)
+        return torch.cat(made).numpy(), torch.cat(missed).numpy()
 
     return features

@@ -111,8 +111,8 @@ def fit_sparse_process(
     waves = (row_cosines(x, knots, ranks, NOISE_COSINES) * scale).reshape(len(x), -1)
     profile = np.hstack([_NOISE_SPREAD * carriers.v.T, waves])  # (n, q + d m), its coefficients are N(0, 1)
 
-    def project(points: Array) -> _Projection:
-        return _project(points, x, linear.T, local)
+    def project(points: Array, into: _Projection | None = None) -> _Projection:
+        return _project(points, x, linear.T, local, into)
 
     start = -math.log(evidence.ratio)
     level, coefficients, moved, projection = _maximise(rows, points, profile, start, project, moves)
@@ -134,7 +134,7 @@ def _maximise(
     points: Array,
     profile: Array,
     start: float,
-    project: Callable[[Array], _Projection],
+    project: Callable[..., _Projection],
     moves: bool,
 ) -> tuple[float, Array, Array, _Projection]:
     """The most probable logarithm of noise to signal, coefficients of the profile, and inducing points.
@@ -153,8 +153,9 @@ def _maximise(
         return float(penalty) - fit.value, -gradient, fit
 
     def of_all(parameters: Array) -> tuple[float, Array]:
+        nonlocal latest
         moved = parameters[1 + n_weights :].reshape(points.shape)
-        projection = project(moved)
+        projection = latest = project(moved, latest)
         value, gradient, fit = of_noise(parameters[: 1 + n_weights], projection, every)
         return value, np.r_[gradient, -fit.by_points(projection, moved, rows.x).ravel()]
 
@@ -179,6 +180,7 @@ def _maximise(
     # The first points are those that tell most, until they move.
     fixed = project(points).of_first(_MAY_MISS * math.exp(2 * start))
     best = noise(np.r_[start, np.zeros(n_weights)], first)
+    latest: _Projection | None = None
     if moves:
         best = minimum(of_all, np.r_[best, points.ravel()], every, _ITERATIONS)
         points, best = best[1 + n_weights :].reshape(points.shape), best[: 1 + n_weights]
@@ -258,12 +260,18 @@ class _Projection(NamedTuple):
         )
 
 
-def _project(points: Array, x: Array, linear: Array | None = None, local: float = 1.0) -> _Projection:
+def _project(
+    points: Array, x: Array, linear: Array | None = None, local: float = 1.0, into: _Projection | None = None
+) -> _Projection:
+    """Of rows (n, d); `into` is one of as many points and rows whose memory may be used, as new memory takes time."""
     linear = np.zeros((0, len(x))) if linear is None else linear
     covariance, slope_within = matern52_and_slope(points, points)
     covariance[np.diag_indices_from(covariance)] += _JITTER
     whitening = _inverse_root(covariance)
-    features, slope = (np.empty((n, len(x)), order="F") for n in (len(linear) + len(points), len(points)))
+    if into is None:
+        features, slope = (np.empty((n, len(x)), order="F") for n in (len(linear) + len(points), len(points)))
+    else:
+        features, slope = into.features, into.slope
     features[: len(linear)] = linear
 
     def at(rows: slice) -> Array:
