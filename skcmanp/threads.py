@@ -8,10 +8,11 @@ wait once, at the end.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -31,18 +32,33 @@ def _openmp() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="openmp")
 
 
+@functools.cache
+def _set_mkl_threads() -> Callable[[int], int]:
+    """Sets how many threads MKL takes in the calling thread, and returns what it was; nothing where torch has no MKL.
+
+    Inside torch it has a number of its own, which OpenMP's does not limit, and
+    torch's does for all threads at once. 0 stands for that one.
+    """
+    try:
+        return ctypes.CDLL(torch._C.__file__).MKL_Set_Num_Threads_Local
+    except (AttributeError, OSError):
+        return lambda n_threads: n_threads
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch work on one thread.
 
-    OpenMP's number of threads is a setting of the calling thread alone, and is
-    restored, so that neither the caller's settings nor other threads notice.
+    Numbers of threads are set for the calling thread alone, and restored, so
+    that neither the caller's settings nor other threads notice.
     """
-    if torch.get_num_threads() == 1:
-        yield
-        return
-    with _openmp().limit(limits=1):
-        yield
+    n_threads = torch.get_num_threads()  # which sets MKL's where a thread asks for the first time
+    before = _set_mkl_threads()(1)
+    try:
+        with _openmp().limit(limits=1) if n_threads > 1 else nullcontext():
+            yield
+    finally:
+        _set_mkl_threads()(before)
 
 
 @contextmanager
@@ -50,7 +66,7 @@ def libraries_on_one_thread() -> Iterator[None]:
     """Let the libraries of matrices work on one thread, and `in_threads` on as many as torch had."""
     before = _n_threads.set(torch.get_num_threads())
     try:
-        with threadpool_limits(1):
+        with one_thread(), threadpool_limits(1):
             yield
     finally:
         _n_threads.reset(before)

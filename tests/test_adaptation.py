@@ -468,3 +468,20 @@ def test_arrays_that_cannot_be_are_refused(data):
 def test_what_rows_cannot_have_led_to_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(fitted(smooth), **change).check_possible()
+
+
+def test_what_is_fixed_does_not_depend_on_how_many_threads_there_are():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 4))
+    y = np.round(X[:, :1]) + 2.0 * ((X[:, 1:2] > 0) ^ (X[:, 2:3] > 0)) + 0.1 * rng.normal(size=(1500, 1))
+    before, found = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            found.append(Adaptation.fit(X, y, how="fit", memory_features=256))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[0].inputs.trees is not None
+    assert found[0].equals(found[1])
+    assert found[0].equals(found[2])

@@ -1,9 +1,10 @@
+import re
 import threading
 
 import pytest
 import torch
 
-from skcmanp.threads import in_threads, one_thread
+from skcmanp.threads import in_threads, libraries_on_one_thread, one_thread
 
 
 @pytest.fixture
@@ -12,6 +13,38 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+def mkl_threads():
+    """How many the calling thread's products of matrices may take; what torch's may, where there is no MKL."""
+    found = re.search(r"mkl_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
+    return int(found.group(1)) if found else torch.get_num_threads()
+
+
+def test_mkl_takes_one_thread_too(two_threads):
+    with one_thread():
+        assert mkl_threads() == 1
+        with one_thread():
+            assert mkl_threads() == 1
+        assert mkl_threads() == 1
+        other = threading.Thread(target=lambda: seen.append(mkl_threads()))
+        seen: list[int] = []
+        other.start()
+        other.join()
+        assert seen == [2]
+    assert mkl_threads() == 2
+    assert in_threads(lambda _: mkl_threads(), range(4), 2) == [1] * 4
+
+
+def test_libraries_work_on_one_thread_and_parts_on_as_many_as_torch_had(two_threads):
+    def of_part(part):
+        return part, threading.get_ident(), torch.get_num_threads(), mkl_threads()
+
+    with libraries_on_one_thread():
+        assert of_part(0)[2:] == (1, 1)
+        barrier = threading.Barrier(2, timeout=60)  # which one thread alone does not pass
+        assert in_threads(lambda part: (barrier.wait() >= 0, *of_part(part)[2:]), range(2)) == [(True, 1, 1)] * 2
+    assert of_part(0)[2:] == (2, 2)
 
 
 def test_settings_are_restored(two_threads):

@@ -328,9 +328,10 @@ def _with_trees(
     test = _seen(again, kept), _seen(again, others, False)
     tests = (draft, known, without[1]), (other, other.errors(*test), test[1])
     least = max(_GAIN_OF_ROW, _GAIN / len(others.x))
-    for varies in (False, True):
-        noises = (memory.noise() if varies else None for memory, *_ in tests)
-        before, after = (memory.tested(*rest, noise) for (memory, *rest), noise in zip(tests, noises, strict=True))
+    for noise_varies in (False, True):
+        before, after = (
+            memory.tested(errors, rows, memory.noise() if noise_varies else None) for memory, errors, rows in tests
+        )
         gain = after.score - before.score
         if abs(gain - least) > _CLEAR:
             break

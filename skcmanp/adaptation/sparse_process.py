@@ -152,6 +152,8 @@ def _maximise(
         gradient = np.r_[by_scale.sum() - (level - start), waves.T @ by_scale - coefficients]
         return float(penalty) - fit.value, -gradient, fit
 
+    latest: _Projection | None = None
+
     def of_all(parameters: Array) -> tuple[float, Array]:
         nonlocal latest
         moved = parameters[1 + n_weights :].reshape(points.shape)
@@ -180,7 +182,6 @@ def _maximise(
     # The first points are those that tell most, until they move.
     fixed = project(points).of_first(_MAY_MISS * math.exp(2 * start))
     best = noise(np.r_[start, np.zeros(n_weights)], first)
-    latest: _Projection | None = None
     if moves:
         best = minimum(of_all, np.r_[best, points.ravel()], every, _ITERATIONS)
         points, best = best[1 + n_weights :].reshape(points.shape), best[: 1 + n_weights]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,7 +20,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.rows import N_FOLDS
-from skcmanp.threads import in_threads
 
 # Rows that trees are fitted to, at least and at most.
 MIN_ROWS = 200
@@ -70,18 +68,16 @@ class Trees(Frozen):
     @classmethod
     def fit(cls, x: Array, y: Array, weight: Array, fold: NDArray[np.int64]) -> Self:
         """Trees of rows (n, e), which may miss values."""
-
-        def of(which: tuple[int, int]) -> tuple[float, list[NDArray]]:
-            t, k = which
+        nodes: list[NDArray] = []
+        baseline = np.empty((y.shape[1], N_FOLDS))
+        for t, k in np.ndindex(*baseline.shape):
             kept = fold != k
             # Rows that are all but the same are in one fold.
             others = (x[kept], y[kept, t], weight[kept]) if kept.any() else (x, np.zeros(len(x)), weight)
             model = boosted(*others)
-            nodes = _halfway([tree.nodes for (tree,) in model._predictors], others[0])
-            return float(np.ravel(model._baseline_prediction)[0]), nodes
-
-        baselines, nodes = zip(*in_threads(of, list(np.ndindex(y.shape[1], N_FOLDS))), strict=True)
-        return cls(*_renumbered(list(chain.from_iterable(nodes))), np.reshape(baselines, (-1, N_FOLDS)))
+            baseline[t, k] = np.ravel(model._baseline_prediction)[0]
+            nodes += _halfway([tree.nodes for (tree,) in model._predictors], others[0])
+        return cls(*_renumbered(nodes), baseline)
 
     def __call__(self, x: Array, fold: NDArray[np.int64] | None = None) -> Array:
         """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
