@@ -133,15 +133,20 @@ class Network:
         rows, targets = self._tensor(x).unsqueeze(0), self._tensor(y)  # (1, n, d), (n, t)
         targets = targets.unflatten(1, (-1, self.config.dim_y)).transpose(0, 1)  # (t, n, dy)
         log_weight = None if weight is None else torch.tensor(np.log(weight), device=self.device)
-        (m, s, o), sums, features = self._model.read(rows, targets, self._projection, basis, log_weight)
+        (m, s, o), sums, few = self._model.read(rows, targets, self._projection, basis, log_weight)
         softmax = RunningSoftmax(_numpy(m), _numpy(s), _numpy(o), peak=_numpy(s).copy())
-        if sums is None:
-            running = RunningSums.empty((len(targets), 0, self.config.dim_y))
-        else:
+        n_features, dim_y = self.config.memory_features, self.config.dim_y
+        if few is not None:
+            psi, y_and_squares = np.split(_numpy(few[0]), [n_features], axis=1)
+            running = RunningSums.of_rows(psi, y_and_squares, dim_y)
+        elif sums is not None:
             running = RunningSums.pack(_numpy(sums.a[0]), _numpy(sums.b), _numpy(sums.c), _numpy(sums.d))
+        else:
+            running = RunningSums.empty((len(targets), 0, dim_y))
         summary = Summary(softmax, running, float(len(x) if weight is None else weight.sum()), len(x))
-        if basis is not None and sums is not None and features is not None:
-            self._rows[summary] = _Rows(features, basis.read_weight(sums.a))
+        if basis is not None and few is not None:
+            features = few[..., :n_features]
+            self._rows[summary] = _Rows(features, basis.read_weight(features.square().sum(-2)))
         return summary
 
     def follow(self, before: ContextState, after: ContextState, read: Summary) -> None:

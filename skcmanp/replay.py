@@ -34,6 +34,8 @@ class Replayed:
         Of tensors, some of which may be None; returns a tuple of tensors.
     n_rows : int, optional
         Replay if the first tensor is (B, n_rows, ...), and call the function otherwise.
+    keeps : bool, default=False
+        Keep what was found last, for the case that the same tensors come again.
 
     Examples
     --------
@@ -46,9 +48,10 @@ class Replayed:
     True
     """
 
-    def __init__(self, function: Function, n_rows: int | None = None) -> None:
-        self._function, self._n_rows = function, n_rows
+    def __init__(self, function: Function, n_rows: int | None = None, keeps: bool = False) -> None:
+        self._function, self._n_rows, self._keeps = function, n_rows, keeps
         self._known: dict[tuple, Function] = {}
+        self._last: tuple[tuple, Arguments, tuple[Tensor, ...]] | None = None
 
     def __call__(self, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         first = tensors[0]
@@ -58,12 +61,22 @@ class Replayed:
         if self._n_rows is not None and first.shape[1] != self._n_rows:
             return self._function(*tensors)
         key = tuple(None if tensor is None else (tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
+        last = self._last
+        if last is not None and last[0] == key and all(map(_is_same, last[1], tensors)):
+            return last[2]
         known = self._known.get(key)
         if known is None:
             if len(self._known) == _MOST:
                 return self._function(*tensors)
             known = self._known[key] = _written_down(self._function, tensors)
-        return known(*tensors)
+        found = known(*tensors)
+        if self._keeps:
+            self._last = key, tensors, found
+        return found
+
+
+def _is_same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b or (a is not None and b is not None and torch.equal(a, b))
 
 
 def _written_down(function: Function, tensors: Arguments) -> Function:

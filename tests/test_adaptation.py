@@ -228,7 +228,7 @@ def test_the_weight_of_all_rows_is_read_off_the_sums():
     x, weight = torch.randn(1, 30, 3), torch.rand(30).double()
     psi, _ = basis.features(x)
     a = (weight.unsqueeze(-1) * psi).mT @ psi
-    torch.testing.assert_close(basis.read_weight(a), weight.sum().unsqueeze(0))
+    torch.testing.assert_close(basis.read_weight(a.diagonal(dim1=-2, dim2=-1)), weight.sum().unsqueeze(0))
 
 
 def test_noise_is_the_profiles_or_the_same_everywhere():

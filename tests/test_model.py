@@ -18,11 +18,11 @@ def test_papers_configuration_has_its_number_of_parameters():
 
 
 def test_reading_then_querying_is_forward(model):
-    x, y, x_target = torch.randn(2, 20, 3), torch.randn(2, 20, 1), torch.randn(2, 7, 3)
+    x, y, x_target = torch.randn(2, 40, 3), torch.randn(2, 40, 1), torch.randn(2, 7, 3)
     with torch.no_grad():
         expected = model(x, y, x_target)
         (_, s, o), sums, _ = model.read(x, y, model.row_projection())
-        count = torch.full((2,), 20.0)
+        count = torch.full((2,), 40.0)
         actual = model.query(x_target, model.latents_memory(o / s.unsqueeze(-1), count, sums), count)
     torch.testing.assert_close(actual.mean, expected.mean)
     torch.testing.assert_close(actual.stddev, expected.stddev)

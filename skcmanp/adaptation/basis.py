@@ -56,11 +56,14 @@ class Basis:
 
         Columns that are to stand `beside` them, (B, N, any), follow.
         """
-        return self._features(x, *beside)
+        if x.shape[-2] != 1:
+            return self._made(x, *beside)
+        psi, missed = self._of_row(x)
+        return (torch.cat([psi, *beside], dim=-1) if beside else psi), missed
 
     @functools.cached_property
-    def _features(self) -> Replayed:
-        return Replayed(self._made, n_rows=1)
+    def _of_row(self) -> Replayed:
+        return Replayed(self._made, n_rows=1, keeps=True)  # a row is often predicted before it is read
 
     def _made(self, x: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor]:
         x, unknown = self.columns(x), self.unknown(x)
@@ -89,10 +92,10 @@ class Basis:
         ratio = self.ratio.clamp(max=MAX_WEIGHT_RATIO).unsqueeze(-1)
         return 1 / (1 + ratio.square() * missed)
 
-    def read_weight(self, a: Tensor) -> Tensor:
-        """Sum of all weights of the rows that sums (B, F, F) are of, which is that of a constant feature, (B,)."""
+    def read_weight(self, squares: Tensor) -> Tensor:
+        """Sum of the weights of rows, given their features' sums of squares, (B, F) -> (B,): that of a constant."""
         constant = self.parts[0].n_features - 1  # the trend's
-        return a[..., constant, constant] / PRIOR_CONSTANT**2
+        return squares[..., constant] / PRIOR_CONSTANT**2
 
     def noise(self, x: Tensor) -> Tensor:
         """Variance of the noise relative to its mean, (..., N, d) -> (..., N)."""

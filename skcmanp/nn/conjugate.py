@@ -197,7 +197,8 @@ class ConjugateMemory(nn.Module):
     def decompose(self, a: Tensor, count: Tensor, basis: Basis | None) -> Covariances:
         """What `posterior` needs of the features alone, and of the number of rows."""
         if basis is not None:
-            count = basis.read_weight(a)  # without what was taken off rows that the features miss
+            # Without what was taken off rows that the features miss.
+            count = basis.read_weight(a.diagonal(dim1=-2, dim2=-1))
         shares = self.embed is None  # the priors of adaptations' features are multiples of one
         make = Covariances.of_shared_features if shares else Covariances.of_separate_priors
         return make(a, self.log_tau.double(), count.double())
@@ -223,7 +224,7 @@ class ConjugateMemory(nn.Module):
             assert sums.a is not None
             known = self.decompose(sums.a, count, basis)
         moments = torch.cat([sums.b, sums.d], dim=-1).unsqueeze(1)  # (B, 1, F, 2 dy)
-        white = known.root.mT @ moments  # (B, G, F, 2 dy)
+        white = (moments.mT @ known.root).mT  # (B, G, F, 2 dy)
         shrunk = known.times(white)  # (B, K, F, 2 dy)
         explained, _ = (white * shrunk).sum(-2).chunk(2, dim=-1)  # (B, K, dy)
         unexplained = (sums.c.unsqueeze(1) - explained).clamp(min=0.0)  # (B, K, dy)

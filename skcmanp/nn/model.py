@@ -25,7 +25,7 @@ from skcmanp.nn.steps import Memory, Prediction, RowProjection, RowStatistics
 # What the memory says counts as no more than this, so that its squares are finite in float32.
 LARGEST_HINT = 1e9
 
-# Up to so many rows it costs less to update the memory's posterior by them than to find it anew.
+# Up to so many rows it costs less to update the memory's sums and its posterior by them, one by one.
 FEW_ROWS = 32
 
 
@@ -207,8 +207,7 @@ class CMANP(nn.Module):
         blocks = self.memory.blocks(self.memory_x(x), y, basis, log_weight)
         if x.shape[1] > FEW_ROWS:
             return RowStatistics(softmax, self.memory.add_up(blocks, y), None)
-        few = list(blocks)
-        return RowStatistics(softmax, self.memory.add_up(few, y), few[0][..., : self.config.memory_features])
+        return RowStatistics(softmax, None, next(blocks))
 
     def read_rows(
         self, x: Tensor, y: Tensor, log_weight: Tensor | None, weight: Tensor, bias: Tensor, queries: Tensor

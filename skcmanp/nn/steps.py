@@ -24,8 +24,8 @@ class RowStatistics(NamedTuple):
     """All that is kept of rows."""
 
     softmax: Statistics
-    sums: Sums | None  # of the conjugate memory
-    features: Tensor | None  # of the memory, times the roots of the weights, if rows are few, (B or 1, N, F)
+    sums: Sums | None  # of the conjugate memory, unless rows are few
+    few: Tensor | None  # these as the memory adds them up, see `ConjugateMemory.blocks`, (B or 1, N, F + 2 t)
 
 
 class Memory(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import blas
 
 from skcmanp.bounds import are_all, is_within
 
@@ -54,6 +55,17 @@ class RunningSums:
         """The sums of no rows; `shape` is b's."""
         t, n_features, dim_y = shape
         return cls(np.zeros(n_features * (n_features + 1) // 2), np.zeros(shape), np.zeros((t, dim_y)), np.zeros(shape))
+
+    @classmethod
+    def of_rows(cls, psi: Array, y_and_squares: Array, dim_y: int) -> RunningSums:
+        """Of few rows (n, F) and (n, 2 t dy), times the roots of their weights, one by one."""
+        n_features = psi.shape[1]
+        a = np.zeros(n_features * (n_features + 1) // 2)
+        for row in psi if n_features else ():
+            blas.dspr(n_features, 1.0, row, a, overwrite_ap=True)
+        y = y_and_squares[:, : y_and_squares.shape[1] // 2]
+        moments = (psi.T @ y_and_squares).reshape(n_features, 2, -1, dim_y).transpose(1, 2, 0, 3)  # (2, t, F, dy)
+        return cls(a, moments[0].copy(), np.square(y).sum(0).reshape(-1, dim_y), moments[1].copy())
 
     @classmethod
     def pack(cls, a: Array, b: Array, c: Array, d: Array) -> RunningSums:
