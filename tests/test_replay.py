@@ -46,6 +46,18 @@ def test_replayed_results_are_the_functions():
     assert part.calls == before + 2
 
 
+def test_what_was_found_last_is_kept_for_the_same_tensors_alone():
+    part, given, other = Part().requires_grad_(False), tensors(1), tensors(1, seed=1)
+    replayed = Replayed(part, keeps=True)
+    with torch.inference_mode():
+        first = replayed(*given)
+        again = replayed(*(tensor.clone() for tensor in given))
+        assert all(a is b for a, b in zip(first, again, strict=True))
+        for tensors_of_one in (other, (given[0], other[1]), (*given, other[1]), given):
+            for found, expected in zip(replayed(*tensors_of_one), part(*tensors_of_one), strict=True):
+                assert torch.equal(found, expected)
+
+
 def test_what_is_none_is_another_function():
     part = Part().requires_grad_(False)
     replayed, (x, y) = Replayed(part), tensors(4)

@@ -35,6 +35,21 @@ def test_packed_matrices_are_symmetric_and_half_as_large():
     np.testing.assert_allclose(packed.matrix(), psi.T @ psi, rtol=1e-15)
 
 
+@pytest.mark.parametrize(("n_rows", "n_targets", "dim_y"), [(1, 1, 1), (1, 3, 1), (5, 2, 2), (0, 1, 1)])
+@pytest.mark.parametrize("n_features", [1, 7])
+def test_sums_of_few_rows_are_those_of_their_products(n_rows, n_targets, dim_y, n_features):
+    rng = np.random.default_rng(0)
+    psi, y = rng.normal(size=(n_rows, n_features)), rng.normal(size=(n_targets, n_rows, dim_y))
+    root = rng.uniform(0.5, 2, (n_rows, 1))
+    beside = np.hstack([*(root * y), *(root * y**2)])  # targets side by side, and their squares
+    found = RunningSums.of_rows(root * psi, beside, dim_y)
+    weighted = (psi * root**2).T
+    expected = RunningSums.pack(weighted @ psi, weighted @ y, (root**2 * y**2).sum(1), weighted @ y**2)
+    for name, value in vars(expected).items():
+        assert getattr(found, name).shape == value.shape
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("change", [{"b": 1e150}, {"a": -1.0}, {"c": -1.0}, {"d": np.nan}])
 def test_sums_that_no_rows_have_are_refused(change):
     good = sums(0, 20)

@@ -61,7 +61,7 @@ class RunningSums:
         """Of few rows (n, F) and (n, 2 t dy), times the roots of their weights, one by one."""
         n_features = psi.shape[1]
         a = np.zeros(n_features * (n_features + 1) // 2)
-        for row in psi if n_features else ():
+        for row in psi:
             blas.dspr(n_features, 1.0, row, a, overwrite_ap=True)
         y = y_and_squares[:, : y_and_squares.shape[1] // 2]
         moments = (psi.T @ y_and_squares).reshape(n_features, 2, -1, dim_y).transpose(1, 2, 0, 3)  # (2, t, F, dy)
