@@ -116,8 +116,8 @@ def test_what_the_first_rows_fixed_is_used_where_the_rows_are():
     basis, x = ADAPTATION.basis(48, device="meta"), rows(1, 9, 3)
     psi, missed = basis.features(x)
     weight = basis.weight(missed)
-    sums = (weight.unsqueeze(-1) * psi).mT @ psi
-    on_meta(psi, missed, weight, basis.noise(x), basis.missed_covariance(x), basis.read_weight(sums))
+    squares = (weight.unsqueeze(-1) * psi.square()).sum(-2)
+    on_meta(psi, missed, weight, basis.noise(x), basis.missed_covariance(x), basis.read_weight(squares))
 
 
 @pytest.mark.parametrize("n_points", [0, 5, 60])
@@ -133,12 +133,15 @@ def test_reading_and_predicting_stay_on_their_device(elsewhere, weighted):
     """As the estimator does it: rows are the same for all targets, and statistics of them become latents."""
     config = elsewhere.config
     basis = ADAPTATION.basis(48, device="meta") if config.adapted_features else None
-    x, y = rows(1, 20, 3), rows(2, 20, config.dim_y)
-    log_weight = torch.empty(20, dtype=torch.float64, device="meta") if weighted else None
+    x, y = rows(1, 40, 3), rows(2, 40, config.dim_y)
+    log_weight = torch.empty(40, dtype=torch.float64, device="meta") if weighted else None
     with torch.inference_mode(), without_values():
         projection = elsewhere.row_projection()
-        (m, s, o), sums, features = elsewhere.read(x, y, projection, basis, log_weight)
-        on_meta(m, s, o, features, *([] if sums is None else sums))
+        (m, s, o), sums, _ = elsewhere.read(x, y, projection, basis, log_weight)
+        few = elsewhere.read(
+            x[:, :1], y[:, :1], projection, basis, log_weight if log_weight is None else log_weight[:1]
+        )
+        on_meta(m, s, o, sums, few)
         count = rows(2)
         memory = elsewhere.latents_memory(o.float(), count, sums, basis)
         distribution = elsewhere.query(rows(1, 7, 3), memory, count)
