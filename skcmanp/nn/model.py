@@ -207,7 +207,7 @@ class CMANP(nn.Module):
         blocks = self.memory.blocks(self.memory_x(x), y, basis, log_weight)
         if x.shape[1] > FEW_ROWS:
             return RowStatistics(softmax, self.memory.add_up(blocks, y), None)
-        return RowStatistics(softmax, None, next(blocks))
+        return RowStatistics(softmax, None, torch.cat(list(blocks), dim=1))
 
     def read_rows(
         self, x: Tensor, y: Tensor, log_weight: Tensor | None, weight: Tensor, bias: Tensor, queries: Tensor
