@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from threadpoolctl import LibController
 
 Part = TypeVar("Part")
 Found = TypeVar("Found")
@@ -61,12 +66,55 @@ def one_thread() -> Iterator[None]:
         _set_mkl_threads()(before)
 
 
+class _OneBlasThread:
+    """Lets OpenBLAS work on one thread while anybody wants that.
+
+    Its number of threads is the whole process's. So the first one to enter sets
+    it, and the last one to leave restores it, whichever Python thread that is.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[tuple[LibController, int]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Nobody is inside."""
+        self._lock, self._n_inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_inside:
+                libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                self._before = [(library, library.get_num_threads()) for library in libraries]
+                self._set([(library, 1) for library in libraries])
+            self._n_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._set(self._before)
+
+    def _set(self, numbers: list[tuple[LibController, int]]) -> None:
+        for library, n_threads in numbers:
+            # Some versions of threadpoolctl let one thread alone set the number, until it gives that up.
+            give_up = getattr(library, "clear_controlling_thread", lambda force: None)
+            give_up(force=True)
+            library.set_num_threads(n_threads)
+            give_up(force=True)
+
+
+_one_blas_thread = _OneBlasThread()
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that would leave, or give the lock back
+    os.register_at_fork(after_in_child=_one_blas_thread.begin)
+
+
 @contextmanager
 def libraries_on_one_thread() -> Iterator[None]:
     """Let the libraries of matrices work on one thread, and `in_threads` on as many as torch had."""
     before = _n_threads.set(torch.get_num_threads())
     try:
-        with one_thread(), threadpool_limits(1):
+        with one_thread(), _one_blas_thread:
             yield
     finally:
         _n_threads.reset(before)

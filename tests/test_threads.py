@@ -3,6 +3,7 @@ import threading
 
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from skcmanp.threads import in_threads, libraries_on_one_thread, one_thread
 
@@ -45,6 +46,41 @@ def test_libraries_work_on_one_thread_and_parts_on_as_many_as_torch_had(two_thre
         barrier = threading.Barrier(2, timeout=60)  # which one thread alone does not pass
         assert in_threads(lambda part: (barrier.wait() >= 0, *of_part(part)[2:]), range(2)) == [(True, 1, 1)] * 2
     assert of_part(0)[2:] == (2, 2)
+
+
+@pytest.fixture
+def blas():
+    """OpenBLAS or the like, as often as it is loaded, with two threads."""
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    with threadpool_limits(2, user_api="blas"):
+        yield libraries
+
+
+def test_threads_that_overlap_leave_blas_as_it_was(two_threads, blas):
+    """OpenBLAS has one number for all: the first to leave must not restore it, nor the last what the first had set."""
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+    seen = []
+
+    def first():
+        with libraries_on_one_thread():
+            first_is_in.set()
+            second_is_in.wait(60)
+        first_is_out.set()
+
+    def second():
+        first_is_in.wait(60)
+        with libraries_on_one_thread():
+            second_is_in.set()
+            first_is_out.wait(60)
+            seen.append({library.get_num_threads() for library in blas})
+        seen.append({library.get_num_threads() for library in blas})
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [{1}, {2}]
 
 
 def test_settings_are_restored(two_threads):
