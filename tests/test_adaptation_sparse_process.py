@@ -82,11 +82,11 @@ def test_trend_and_effects_are_a_part_of_the_covariance():
     np.testing.assert_allclose(found.inverse_diagonal, np.linalg.inv(covariance).diagonal(), rtol=1e-3)
 
 
-@pytest.mark.parametrize(("t", "n_linear"), [(1, 0), (2, 0), (1, 5)])
-def test_gradients_are_the_evidences(t, n_linear):
-    x, y, _ = make(40, t=t)
-    points, noise = x[:7] + 0.1, 0.1 * np.exp(np.random.default_rng(1).normal(size=40))
-    linear, local = 0.3 * np.random.default_rng(2).normal(size=(n_linear, 40)), 0.7 if n_linear else 1.0
+@pytest.mark.parametrize(("t", "n_linear", "n"), [(1, 0, 40), (2, 0, 40), (1, 5, 40), (2, 3, 1100)])
+def test_gradients_are_the_evidences(t, n_linear, n):
+    x, y, _ = make(n, t=t)
+    points, noise = x[:7] + 0.1, 0.1 * np.exp(np.random.default_rng(1).normal(size=n))
+    linear, local = 0.3 * np.random.default_rng(2).normal(size=(n_linear, n)), 0.7 if n_linear else 1.0
 
     def project(points):
         return _project(points, x, linear, local)
@@ -97,6 +97,29 @@ def test_gradients_are_the_evidences(t, n_linear):
     np.testing.assert_allclose(found.by_points(projection, points, x).ravel(), by_points, rtol=1e-4, atol=1e-3)
     by_noise = approx_fprime(np.log(noise), lambda log: _solve(projection, y, np.exp(log)).value, 1e-6)
     np.testing.assert_allclose(found.by_log_noise(), by_noise, rtol=1e-4, atol=1e-4)
+
+
+def test_few_rows_are_solved_alike_by_their_own_covariance():
+    x, y, _ = make(400, t=2)
+    projection = _project(x[:60], x, 0.3 * np.random.default_rng(0).normal(size=(5, 400)), 0.7)
+    some, noise = slice(3, 53), np.linspace(0.05, 0.2, 50)
+    few = projection.of(some)
+    assert few.covariance is not None
+    found, expected = (_solve(one, y[some], noise) for one in (few, few._replace(covariance=None)))
+    assert found.value == pytest.approx(expected.value, abs=1e-9)
+    np.testing.assert_allclose(found.by_log_noise(), expected.by_log_noise(), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(found.freedom(), expected.freedom(), rtol=1e-8)
+    assert projection.of(slice(0, 100)).covariance is None
+
+
+def test_memory_that_was_used_before_does_not_show():
+    x, _, _ = make(300)
+    linear = np.ones((1, 300))
+    before = _project(x[:30], x, linear)
+    found, expected = _project(x[40:70], x, linear, 0.8, into=before), _project(x[40:70], x, linear, 0.8)
+    assert found.features is before.features
+    for name in ("features", "slope", "missed", "whitening"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("n_points", [6, 40])

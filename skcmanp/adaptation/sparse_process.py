@@ -229,7 +229,7 @@ class _Projection(NamedTuple):
 
     @property
     def n_linear(self) -> int:
-        """E"""
+        """Number of features with weights of their own."""
         return len(self.features) - len(self.whitening)
 
     @property
