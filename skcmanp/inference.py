@@ -22,7 +22,7 @@ from skcmanp.state.context import ContextState
 from skcmanp.state.softmax import RunningSoftmax
 from skcmanp.state.summary import Summary
 from skcmanp.state.sums import RunningSums
-from skcmanp.threads import in_threads, one_thread
+from skcmanp.threads import blocks_of, in_threads, one_thread
 
 Array = NDArray[np.float64]
 Found = TypeVar("Found")
@@ -227,7 +227,7 @@ class Network:
 
     def _by_block(self, function: Callable[[slice], Found], n_rows: int) -> list[Found]:
         """What a function makes of every block of rows: on a CPU, of as many at a time as torch has threads."""
-        blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, n_rows, BLOCK_ROWS)]
+        blocks = blocks_of(n_rows, BLOCK_ROWS)
         return in_threads(function, blocks, torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @torch.inference_mode()

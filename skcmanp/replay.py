@@ -71,7 +71,8 @@ class Replayed:
             known = self._known[key] = _written_down(self._function, tensors)
         found = known(*tensors)
         if self._keeps:
-            self._last = key, tensors, found
+            # Copies, so that what becomes of the caller's tensors does not matter.
+            self._last = key, tuple(None if tensor is None else tensor.clone() for tensor in tensors), found
         return found
 
 

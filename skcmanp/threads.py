@@ -28,6 +28,9 @@ Part = TypeVar("Part")
 Found = TypeVar("Found")
 
 
+# Rows of a product that is a thread's work.
+PART_ROWS = 512
+
 # How many threads there were before libraries were limited to one.
 _n_threads: ContextVar[int | None] = ContextVar("n_threads", default=None)
 
@@ -118,6 +121,11 @@ def libraries_on_one_thread() -> Iterator[None]:
             yield
     finally:
         _n_threads.reset(before)
+
+
+def blocks_of(n_rows: int, size: int = PART_ROWS) -> list[slice]:
+    """All rows, so many at a time."""
+    return [slice(start, start + size) for start in range(0, n_rows, size)]
 
 
 def in_threads(function: Callable[[Part], Found], parts: Sequence[Part], n_threads: int | None = None) -> list[Found]:

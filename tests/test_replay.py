@@ -56,6 +56,8 @@ def test_what_was_found_last_is_kept_for_the_same_tensors_alone():
         for tensors_of_one in (other, (given[0], other[1]), (*given, other[1]), given):
             for found, expected in zip(replayed(*tensors_of_one), part(*tensors_of_one), strict=True):
                 assert torch.equal(found, expected)
+        given[0].add_(1.0)
+        assert torch.equal(replayed(*given)[0], part(*given)[0])
 
 
 def test_what_is_none_is_another_function():

@@ -63,7 +63,7 @@ class Basis:
 
     @functools.cached_property
     def _of_row(self) -> Replayed:
-        return Replayed(self._made, n_rows=1, keeps=True)  # a row is often predicted before it is read
+        return Replayed(self._made, keeps=True)  # a row is often predicted before it is read
 
     def _made(self, x: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor]:
         x, unknown = self.columns(x), self.unknown(x)

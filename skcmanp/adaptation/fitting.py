@@ -20,13 +20,10 @@ from skcmanp.adaptation.sparse_process import fit_sparse_process
 from skcmanp.adaptation.trend import Trend
 from skcmanp.adaptation.waves import RandomWaves
 from skcmanp.kernels import matern52_of
-from skcmanp.threads import in_threads
+from skcmanp.threads import PART_ROWS, in_threads
 
 # Inducing points carry at most this share of a function's variance: a stream goes on to where there are none.
 MAX_SHARE = 0.97
-
-# Rows whose features are made at once, each of which is a thread's work.
-_ROWS_AT_ONCE = 512
 
 # What inducing points miss of a function, in units of the noise's variance, that makes it worth the cost to move them,
 # and to have more of them. Half of it is what there is to gain, in nats a row.
@@ -169,7 +166,7 @@ def _features(parts: tuple[Part, ...]) -> Features:
         return torch.cat(made, dim=-1)[0], (sum(missed) + torch.zeros(1, len(rows)))[0]
 
     def features(x: Array) -> tuple[Array, Array]:
-        made, missed = zip(*in_threads(of_block, torch.from_numpy(x).split(_ROWS_AT_ONCE)), strict=True)
+        made, missed = zip(*in_threads(of_block, torch.from_numpy(x).split(PART_ROWS)), strict=True)
         return torch.cat(made).numpy(), torch.cat(missed).numpy()
 
     return features

@@ -24,7 +24,7 @@ from skcmanp.adaptation.ranks import fall_off, fit_ranks, row_cosines
 from skcmanp.adaptation.rows import Rows
 from skcmanp.kernels import BLOCK_ROWS, matern52_and_slope
 from skcmanp.products import times_lower, times_upper
-from skcmanp.threads import in_threads
+from skcmanp.threads import blocks_of, in_threads
 
 # Iterations for the noise alone, which is most of what is gained, and then for the points, too, which cost far more.
 _NOISE_ITERATIONS = 15
@@ -45,9 +45,6 @@ _NOISE_SPREAD = 0.5
 _NOISE_SMOOTHNESS = 0.5
 
 _JITTER = 1e-6
-
-# Rows of a product, each of which is a thread's work.
-_ROWS_AT_ONCE = 512
 
 
 def fit_sparse_process(
@@ -282,7 +279,7 @@ def _project(
         features[len(linear) :, rows] = v.T
         return np.square(v).sum(1)
 
-    missed = np.maximum(local - np.concatenate(in_threads(at, _blocks(len(x), BLOCK_ROWS))), 0.0)
+    missed = np.maximum(local - np.concatenate(in_threads(at, blocks_of(len(x), BLOCK_ROWS))), 0.0)
     return _Projection(whitening, features, missed, slope, slope_within, local)
 
 
@@ -290,10 +287,6 @@ def _inverse_root(covariance: Array) -> Array:
     """Inverse of the lower Cholesky factor; the covariance is overwritten."""
     root = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
     return lapack.dtrtri(root, lower=True, overwrite_c=True)[0]
-
-
-def _blocks(n_rows: int, size: int = _ROWS_AT_ONCE) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, n_rows, size)]
 
 
 @dataclass(frozen=True)
@@ -323,7 +316,7 @@ class _Fit:
         def at(rows: slice) -> None:
             np.matmul(self.v.T[rows], inverse, out=solved.T[rows])
 
-        in_threads(at, _blocks(len(self.d)))
+        in_threads(at, blocks_of(len(self.d)))
         return solved
 
     @functools.cached_property
@@ -362,7 +355,7 @@ class _Fit:
             across = half * slope[:, rows]
             return v[:, rows] @ half.T, across.sum(1), across @ x[rows]
 
-        by_root, total, moved = map(sum, zip(*in_threads(at, _blocks(len(x))), strict=True))
+        by_root, total, moved = map(sum, zip(*in_threads(at, blocks_of(len(x))), strict=True))
         by_covariance = -whitening.T @ by_root  # (p, p)
         within = 2 * (by_covariance + by_covariance.T) * projection.slope_within
         size = 4 * math.sqrt(projection.local)
@@ -378,10 +371,10 @@ def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
         return scaled @ scaled.T
 
     if covariance is not None:
-        factor, log_determinant = _factor_of_sum(covariance, d), 0.0
+        factor, log_determinant = _factor_of_sum(covariance.copy(), d), 0.0
         beta = cho_solve((factor, True), y, check_finite=False)
     else:
-        factor = _factor_of_sum(functools.reduce(np.add, in_threads(products, _blocks(len(d)))), 1.0)
+        factor = _factor_of_sum(functools.reduce(np.add, in_threads(products, blocks_of(len(d)))), 1.0)
         beta = (y - v.T @ cho_solve((factor, True), v @ (y / d[:, None]), check_finite=False)) / d[:, None]
         log_determinant = np.log(d).sum()
     shape, rate = 1 + 0.5 * y.size, 1 + 0.5 * float((y * beta).sum())
@@ -392,7 +385,6 @@ def _solve(projection: _Projection, y: Array, noise: Array) -> _Fit:
 
 
 def _factor_of_sum(a: Array, diagonal: Array | float) -> Array:
-    """Lower Cholesky factor of a symmetric matrix plus a diagonal one."""
-    total = a.copy()
-    total[np.diag_indices_from(total)] += diagonal
-    return cholesky(total.T, lower=True, overwrite_a=True, check_finite=False)
+    """Lower Cholesky factor of a symmetric matrix, which is overwritten, plus a diagonal one."""
+    a[np.diag_indices_from(a)] += diagonal
+    return cholesky(a.T, lower=True, overwrite_a=True, check_finite=False)

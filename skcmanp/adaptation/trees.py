@@ -20,6 +20,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from skcmanp.adaptation.base import Array, Frozen
 from skcmanp.adaptation.rows import N_FOLDS
+from skcmanp.threads import blocks_of
 
 # Rows that trees are fitted to, at least and at most.
 MIN_ROWS = 200
@@ -83,8 +84,7 @@ class Trees(Frozen):
         """Predictions of rows (n, e), (n, t): without their folds (n,), or the mean of all."""
         if fold is None:
             return np.mean([self(x, np.full(len(x), k)) for k in range(N_FOLDS)], axis=0)
-        chunks = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(x), _ROWS_AT_ONCE)]
-        return np.concatenate([self._predicted(x[rows], fold[rows]) for rows in chunks])
+        return np.concatenate([self._predicted(x[rows], fold[rows]) for rows in blocks_of(len(x), _ROWS_AT_ONCE)])
 
     def _predicted(self, x: Array, fold: NDArray[np.int64]) -> Array:
         feature, missing_left, left = self.nodes_as_indices
