@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skcmanp.adaptation.fitting import MAX_SHARE, draft_memory, fit_without_memory, larger
-from skcmanp.adaptation.missed import FOLDS
+from skcmanp.adaptation.missed import FOLDS, errors_of
 from skcmanp.adaptation.rows import Rows, split_rows
 
 
@@ -78,8 +78,8 @@ def test_a_test_tells_how_likely_rows_are_that_were_left_out():
     kept, left_out = standard.take(fold != 0), standard.take(fold == 0)
 
     def tested(kept, left_out):
-        errors = draft().errors(kept, left_out)
-        return *draft().tested(errors, left_out, None), errors.mean_square
+        by = draft().validated(kept, left_out)
+        return *draft().tested(by, None), by.errors.mean_square
 
     scale, score, square = tested(kept, left_out)
     assert scale.shape == (1,)
@@ -90,6 +90,25 @@ def test_a_test_tells_how_likely_rows_are_that_were_left_out():
     assert larger > 2 * square
     uninformed = kept._replace(x=np.zeros_like(kept.x)), left_out._replace(x=np.zeros_like(left_out.x))
     assert tested(*uninformed)[1] < score - 0.5
+
+
+@pytest.mark.parametrize("k", range(FOLDS))
+def test_errors_that_are_known_are_not_found_again(monkeypatch, k):
+    """And those of another fold, or of other rows, are not taken for them."""
+    fold, rest, n_found = split_rows(rows(), FOLDS), fitted()._asdict(), []
+    by = draft().validated(rows().take(fold != k), rows().take(fold == k))
+    moved = by._replace(kept=by.kept._replace(y=by.kept.y + 1e-9))
+    wrong = by.errors._replace(error=100 * by.errors.error)
+    of_many = errors_of
+    monkeypatch.setattr("skcmanp.adaptation.missed.errors_of", lambda *args: n_found.append(1) or of_many(*args))
+    for validation in (by, moved._replace(errors=wrong)):
+        n_found.clear()
+        found = draft().finished(validation)
+        assert len(n_found) == FOLDS + 1 - (validation is by and k == 0)  # with the edge
+        for name in ("squares", "ratio", "lengthscale"):
+            np.testing.assert_array_equal(getattr(found, name), rest[name])
+        np.testing.assert_array_equal(found.missed.scale, rest["missed"].scale)
+        np.testing.assert_array_equal(found.missed.beyond, rest["missed"].beyond)
 
 
 def test_a_function_changes_the_more_the_farther_rows_are():

@@ -18,7 +18,7 @@ from skcmanp.adaptation.categories import Categories
 from skcmanp.adaptation.columns import row_chunks
 from skcmanp.adaptation.encoding import Encoding
 from skcmanp.adaptation.evidence import default_lengthscale
-from skcmanp.adaptation.fitting import Draft, draft_memory, fit_without_memory, larger
+from skcmanp.adaptation.fitting import Draft, Validation, draft_memory, fit_without_memory, larger
 from skcmanp.adaptation.inducing import InducingPoints
 from skcmanp.adaptation.inputs import Inputs, Selection
 from skcmanp.adaptation.main_effects import MainEffects
@@ -185,16 +185,16 @@ class Adaptation:
         cls, inputs: Inputs, targets: Targets, rows: Rows, memory_features: int, may_grow: bool, with_trees: bool
     ) -> Adaptation:
         """What different rows, encoded, say."""
-        few, test = rows.take(slice(MAX_ROWS)), None
+        few, validation = rows.take(slice(MAX_ROWS)), None
         if not memory_features:
             fitted = fit_without_memory(_seen(inputs, few))
         else:
             draft = draft_memory(_seen(inputs, few), memory_features, may_grow)
             if with_trees and len(rows.x) >= MIN_ROWS:
-                inputs, draft, test = _with_trees(inputs, draft, rows, memory_features, may_grow)
-            fitted = draft.finished()
-            if test is not None:
-                scale = draft.tested(draft.errors(*test), test[1], fitted.noise).scale
+                inputs, draft, validation = _with_trees(inputs, draft, rows, memory_features, may_grow)
+            fitted = draft.finished(validation)
+            if inputs.trees is not None and validation is not None:
+                scale = draft.tested(validation, fitted.noise).scale
                 fitted = fitted._replace(missed=fitted.missed.of_scale(scale))
         missed = fitted.missed
         inputs = inputs.stretched(fitted.lengthscale).with_unknown(few, fitted.change, fitted.squares, missed.scale)
@@ -306,36 +306,35 @@ def _seen(inputs: Inputs, rows: Rows, are_read: bool = True) -> Rows:
 
 def _with_trees(
     plain: Inputs, draft: Draft, rows: Rows, memory_features: int, may_grow: bool
-) -> tuple[Inputs, Draft, tuple[Rows, Rows] | None]:
+) -> tuple[Inputs, Draft, Validation]:
     """With trees, if rows that are left out are then predicted better, by what the others say.
 
-    Then also both as such trees have them seen: a memory can read off what rows
-    are read with, which knows the targets of all folds but their own, that these
-    are not theirs; but not of rows to predict.
+    These predictions come, too, by such trees if they help: a memory can read
+    off what rows are read with, which knows the targets of all folds but their
+    own, that these are not theirs; but not of rows to predict.
     """
     some, few = rows.take(slice(_TEST_ROWS)), rows.take(slice(MAX_ROWS))
     left_out = split_rows(some, FOLDS) == 0
     kept, others = some.take(~left_out), some.take(left_out)
     again = plain.refitted(kept)
     numbers = again.numbers(some.x, fold_of(some.x, some.y))[0]
-    without = _seen(again, kept), _seen(again, others, False)
+    without = draft.validated(_seen(again, kept), _seen(again, others, False))
     error = rough_predictions(numbers, some.y, some.weight, left_out) - others.y
-    known = draft.errors(*without)
-    if np.mean(np.square(error)) > _MUCH_WORSE * known.mean_square:
-        return plain, draft, None
+    if np.mean(np.square(error)) > _MUCH_WORSE * without.errors.mean_square:
+        return plain, draft, without
     again = again.with_trees(kept)
     other = draft_memory(_seen(again, few), memory_features, may_grow)
-    test = _seen(again, kept), _seen(again, others, False)
-    tests = (draft, known, without[1]), (other, other.errors(*test), test[1])
+    by_trees = other.validated(_seen(again, kept), _seen(again, others, False))
     least = max(_GAIN_OF_ROW, _GAIN / len(others.x))
     for noise_varies in (False, True):
         before, after = (
-            memory.tested(errors, rows, memory.noise() if noise_varies else None) for memory, errors, rows in tests
+            memory.tested(validation, memory.noise() if noise_varies else None)
+            for memory, validation in ((draft, without), (other, by_trees))
         )
         gain = after.score - before.score
         if abs(gain - least) > _CLEAR:
             break
     if gain < least:
-        return plain, draft, None
+        return plain, draft, without
     inputs = plain.with_trees(rows)
-    return inputs, draft_memory(_seen(inputs, few), memory_features, may_grow, other.evidence), test
+    return inputs, draft_memory(_seen(inputs, few), memory_features, may_grow, other.evidence), by_trees

@@ -56,8 +56,8 @@ _NEGLIGIBLE = 0.005
 # Log-evidence in nats that what is more than a process of constant noise must have over it. Chance can feign a few.
 MIN_GAIN = 10.0
 
-# Log-density in nats that another optimum must have over the best one in a part of the rows to be looked at further.
-_HINT = 1.0
+# Log-density in nats that another optimum must have over the best one of a part of the rows to be looked at further.
+_HINT = 0.5
 
 
 def default_lengthscale(n_features: int) -> float:
@@ -124,12 +124,14 @@ def maximise_evidence(rows: Rows, effects: MainEffects) -> Evidence:
     problem = _Problem(rows, waves[:, :0], 0)
     first, start = problem.of_rows(_START_ROWS), np.full(d, math.log(default_lengthscale(d)))
     best = first.maximise(np.r_[start, _LOG_NOISE])
-    # What matters may have been taken for noise. Where there seems to be much of it, a part of the rows tells whether
-    # there may be less, which is seldom.
-    other, few = np.r_[start, _LOG_LOW_NOISE], problem.of_rows(_FEW_ROWS)
-    seems_noisy = best[d] >= _LOG_NOISE
-    other = few.maximise(other) if seems_noisy else other
-    if not seems_noisy or few.objective(other)[0] < few.objective(best)[0] - _HINT:
+    # What matters may have been taken for noise. Where there seems to be much of it, that is seldom, and a part of the
+    # rows tells whether there may be less.
+    other, may_be_less = np.r_[start, _LOG_LOW_NOISE], best[d] > _LOG_LOW_NOISE
+    if best[d] >= _LOG_NOISE:
+        few = problem.of_rows(_FEW_ROWS)
+        other, own = few.maximise(other), few.maximise(best)
+        may_be_less = few.objective(other)[0] < few.objective(own)[0] - _HINT
+    if may_be_less:
         other = first.maximise(other)
         if first.objective(other)[0] < first.objective(best)[0] - MIN_GAIN:
             best = other

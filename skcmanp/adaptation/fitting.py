@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from skcmanp.adaptation.base import Array, Part
 from skcmanp.adaptation.evidence import EVIDENCE_ROWS, Evidence, maximise_evidence
@@ -47,6 +48,14 @@ class Fitted(NamedTuple):
     change: Callable[[Array, Array], float]  # variance of a function's difference between rows
 
 
+class Validation(NamedTuple):
+    """How a memory that has read some standardised rows predicts others."""
+
+    kept: Rows
+    left_out: Rows
+    errors: Errors
+
+
 class Test(NamedTuple):
     """What rows say that a memory has not read."""
 
@@ -73,28 +82,38 @@ class Draft:
         """Features as they would be if so many rows, in length-scales, were all."""
         return _features(self._parts(choose_points(x, len(self.points), x * self.lengthscale)))
 
-    def errors(self, kept: Rows, left_out: Rows) -> Errors:
-        """Of predictions of standardised rows that are left out, when the others have been read."""
-        kept, left_out = (rows._replace(x=rows.x / self.lengthscale) for rows in (kept, left_out))
-        return errors_of(kept, left_out, self.make(kept.x), self.evidence.ratio)
+    def validated(self, kept: Rows, left_out: Rows) -> Validation:
+        """By standardised rows that are left out, when the others have been read."""
+        read, others = (rows._replace(x=rows.x / self.lengthscale) for rows in (kept, left_out))
+        return Validation(kept, left_out, errors_of(read, others, self.make(read.x), self.evidence.ratio))
 
-    def tested(self, errors: Errors, left_out: Rows, noise: NoiseProfile | None) -> Test:
-        """By the errors of rows that were left out, given how the noise varies."""
-        return Test(*best_scale(errors, _relative_noise(noise, left_out.x / self.lengthscale), self.evidence.signal))
+    def tested(self, by: Validation, noise: NoiseProfile | None) -> Test:
+        """By the rows that were left out, given how the noise varies."""
+        relative = _relative_noise(noise, by.left_out.x / self.lengthscale)
+        return Test(*best_scale(by.errors, relative, self.evidence.signal))
 
     def noise(self) -> NoiseProfile | None:
         """As few rows have it, before points move."""
         return self._sparse_process(self.rows.take(slice(EVIDENCE_ROWS)), False)[1]
 
-    def finished(self) -> Fitted:
-        """With points that have moved, noise that varies, and what is missed."""
+    def finished(self, known: Validation | None = None) -> Fitted:
+        """With points that have moved, noise that varies, and what is missed.
+
+        Of a fold of the rows that is `known` already, errors are not found again.
+        """
         evidence, rows = self.evidence, self.rows._replace(x=self.rows.x / self.lengthscale)
         moves = _missed(self.points, rows.x, evidence) > _MISSED_MUCH
         points, noise = self._sparse_process(self.rows, moves)
         relative, fold = _relative_noise(noise, rows.x), split_rows(self.rows, FOLDS)
-        missed, squares = missed_scale(rows, fold, self.make, relative, evidence.ratio, evidence.signal)
+        first = None if known is None or not self._is_split(known, fold == 0) else known.errors
+        missed, squares = missed_scale(rows, fold, self.make, relative, evidence.ratio, evidence.signal, first)
         ratio = np.array([evidence.ratio])
         return Fitted(self.lengthscale, self._parts(points), noise, ratio, missed, squares, self._change)
+
+    def _is_split(self, by: Validation, left_out: NDArray[np.bool_]) -> bool:
+        """Whether it has read all rows but these."""
+        pairs = (by.kept, self.rows.take(~left_out)), (by.left_out, self.rows.take(left_out))
+        return all(np.array_equal(a, b) for pair in pairs for a, b in zip(*pair, strict=True))
 
     def _sparse_process(self, rows: Rows, moves: bool) -> tuple[Array, NoiseProfile | None]:
         rows = rows._replace(x=rows.x / self.lengthscale)

@@ -114,6 +114,7 @@ def missed_scale(
     noise: Array,
     ratio: float,
     signal: Array,
+    first: Errors | None = None,
 ) -> tuple[Missed, Array]:
     """Standard deviation of the process that features miss, by cross-validation.
 
@@ -139,6 +140,8 @@ def missed_scale(
     signal : ndarray (t,)
         Standard deviation of the signal as the evidence has it: what to assume
         where the rows say little.
+    first : Errors, optional
+        Of the first fold's rows, if they are known.
 
     Returns
     -------
@@ -158,7 +161,8 @@ def missed_scale(
     left_out = [fold == k for k in range(FOLDS) if np.count_nonzero(fold < k) < _ENOUGH]
     edge = _edge(rows.x)
     has_edge = edge.sum() <= len(edge) / 2
-    found = in_threads(errors_at, [*left_out, edge] if has_edge else left_out)
+    known = [] if first is None else [first]
+    found = known + in_threads(errors_at, [*left_out, *([edge] if has_edge else [])][len(known) :])
     for some, errors in zip(left_out, found, strict=False):
         total += errors.likelihood(noise[some], np.multiply.outer(np.square(scales), errors.missed))
         squares[some], missed[some] = np.square(errors.error).mean(1), errors.missed
