@@ -115,11 +115,11 @@ class AlgebraMixin:
         Raises
         ------
         ValueError
-            If gamma is not between 0 and 1.
+            If gamma is not a number between 0 and 1.
         """
         check_is_fitted(self)
-        if not 0 <= gamma <= 1:
-            raise ValueError(f"gamma={gamma!r} must be between 0 and 1.")
+        if not (isinstance(gamma, int | float | np.number) and 0 <= gamma <= 1):
+            raise ValueError(f"gamma={gamma!r} must be a number between 0 and 1.")
         with restored_on_error(self):
             self.context_ = self.context_.decay(float(gamma))
             return self

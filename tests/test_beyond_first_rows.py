@@ -1,6 +1,8 @@
 """What the first rows do not show: targets and features that move on, rare rows, and where there are no data."""
 
+import copy
 import functools
+import pickle
 
 import numpy as np
 import pytest
@@ -126,6 +128,25 @@ def test_a_sentinel_value_among_the_features_leaves_other_rows_alone(sentinel, b
     assert rmse(reg.predict(X), y) < 1.2 * before + 0.01
     assert covered(reg, X, y) > 0.8
     assert np.isfinite(reg.predict([[sentinel, 0.0, 0.0]], return_std=True)).all()
+
+
+@pytest.mark.parametrize("value", [1e4, 1e6, 1e9])
+@pytest.mark.parametrize("n_faulty", [1, 4])
+def test_values_far_beyond_all_others_leave_predictions_exact(value, n_faulty):
+    """Whatever led to the state: rows one by one with predictions in between, or all at once, or bytes."""
+    X, y = wave(360, d=3)
+    X = X.copy()
+    X[300 : 300 + n_faulty, 1] = value
+    one_by_one = CMANPRegressor().fit(X[:300], y[:300])
+    at_once = copy.deepcopy(one_by_one).partial_fit(X[300:330], y[300:330])
+    for row in range(300, 330):
+        one_by_one.partial_fit(X[row : row + 1], y[row : row + 1])
+        one_by_one.predict(X[-1:])
+    queries = X[330:]
+    expected = at_once.predict(queries)
+    np.testing.assert_allclose(one_by_one.predict(queries), expected, atol=1e-9)
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(one_by_one)).predict(queries), expected, atol=1e-9)
+    assert rmse(expected, y[330:]) < 0.2
 
 
 # ------------------------------------------------------------------ beyond the edge (P13)

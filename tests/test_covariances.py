@@ -46,6 +46,25 @@ def test_covariances_are_inverses():
     torch.testing.assert_close(found(rows).log_determinant[0, :, 0], determinant)
 
 
+@pytest.mark.parametrize("size", [1e4, 1e6, 1e9])
+@pytest.mark.parametrize("column", [0, 5, F - 1])
+@pytest.mark.parametrize("n_far", [1, 3])
+def test_rows_far_beyond_all_others_leave_them_their_digits(size, column, n_far):
+    rows = features(40)
+    rows[:, :n_far, column] = size
+    # With a diagonal of one the matrix has a Cholesky factor that is precise, whatever the largest entry was.
+    precision = (rows.mT @ rows) + torch.diag_embed((-2 * LOG_TAU).exp())  # (K, F, F)
+    scale = precision.diagonal(dim1=1, dim2=2).rsqrt()
+    factor = torch.linalg.cholesky(scale.unsqueeze(1) * precision * scale.unsqueeze(2))
+    expected = scale.unsqueeze(1) * torch.cholesky_inverse(factor) * scale.unsqueeze(2)
+    determinant = 2 * (factor.diagonal(dim1=1, dim2=2).log() - scale.log()).sum(1) + 2 * LOG_TAU.sum(1)
+    updated = found(rows[:, :-4]).updated(rows[:, -4:], torch.tensor([4.0]))
+    for covariances in (found(rows), updated):
+        relative = dense(covariances) / scale.unsqueeze(1) / scale.unsqueeze(2)
+        torch.testing.assert_close(relative, expected / scale.unsqueeze(1) / scale.unsqueeze(2), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(covariances.log_determinant[0, :, 0], determinant, rtol=1e-10, atol=0)
+
+
 def test_priors_of_any_kind_have_the_same_covariances_where_they_are_alike():
     rows = features(40)
     separate = Covariances.of_separate_priors(rows.mT @ rows, LOG_TAU, torch.ones(1))

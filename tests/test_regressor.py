@@ -298,10 +298,10 @@ def test_unfitted_estimators_say_so(table, call):
     assert_refused(reg, lambda: call(reg, *table), "not fitted", NotFittedError)
 
 
-@pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan])
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan, "a", None, np.full(2, 0.5)])
 def test_decay_needs_a_fraction(table, gamma):
     reg = CMANPRegressor().fit(*table)
-    assert_refused(reg, lambda: reg.decay(gamma), "gamma=.* must be between 0 and 1")
+    assert_refused(reg, lambda: reg.decay(gamma), "gamma=.* must be a number between 0 and 1")
 
 
 def test_forgetting_more_than_was_read(table):

@@ -20,9 +20,9 @@ def test_sums_add_up_and_are_undone():
     a, b = sums(0, 20), sums(1, 30)
     both = a.combine(b)
     np.testing.assert_allclose(both.matrix(), a.matrix() + b.matrix())
-    np.testing.assert_allclose(both.subtract(b).matrix(), a.matrix(), atol=1e-12)
-    np.testing.assert_allclose(both.subtract(b).b, a.b, atol=1e-12)
-    np.testing.assert_allclose(both.subtract(b).d, a.d, atol=1e-12)
+    np.testing.assert_allclose(both.subtract(b, 20.0, 1e-8).matrix(), a.matrix(), atol=1e-12)
+    np.testing.assert_allclose(both.subtract(b, 20.0, 1e-8).b, a.b, atol=1e-12)
+    np.testing.assert_allclose(both.subtract(b, 20.0, 1e-8).d, a.d, atol=1e-12)
     np.testing.assert_allclose(a.decay(0.25).matrix(), a.matrix() / 4)
     np.testing.assert_allclose(a.decay(0.25).c, a.c / 4)
     assert (a.combine(RunningSums.empty(SUMS_SHAPE)).a == a.a).all()
@@ -54,7 +54,7 @@ def test_sums_of_few_rows_are_those_of_their_products(n_rows, n_targets, dim_y, 
 def test_sums_that_no_rows_have_are_refused(change):
     good = sums(0, 20)
     good.check_possible()
-    good.subtract(good).check_possible()
+    good.subtract(good, 20.0, 1e-8).check_possible()
     ((name, factor),) = change.items()
     with pytest.raises(ValueError, match=r"memory's sums"):
         replace(good, **{name: factor * getattr(good, name)}).check_possible()
@@ -62,4 +62,20 @@ def test_sums_that_no_rows_have_are_refused(change):
 
 def test_what_no_rows_could_leave_is_not_subtracted():
     with pytest.raises(ValueError, match="forgotten twice, or never read"):
-        sums(0, 20).subtract(sums(1, 20).decay(0.9).combine(sums(2, 20)))
+        sums(0, 20).subtract(sums(1, 20).decay(0.9).combine(sums(2, 20)), 20.0, 1e-8)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e9])
+@pytest.mark.parametrize("where", ["features", "targets"])
+def test_sums_of_which_too_few_digits_would_be_left_are_refused(size, where):
+    psi, y = np.ones((1, 7)), np.ones((1, 4))
+    if where == "features":
+        psi[0, 3] = size
+    else:
+        y[0, :2], y[0, 2:] = size, size**2
+    far, good = RunningSums.of_rows(psi, y, 1), sums(0, 20)
+    if size < 1e6:
+        np.testing.assert_allclose(good.combine(far).subtract(far, 20.0, 1e-8).a, good.a, rtol=1e-6, atol=1e-9)
+    else:
+        with pytest.raises(ValueError, match="Fit the remaining rows anew"):
+            good.combine(far).subtract(far, 20.0, 1e-8)

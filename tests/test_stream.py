@@ -89,6 +89,16 @@ def streamed(model):
     return reg, table, y
 
 
+def test_what_one_dtype_predicts_is_not_taken_for_that_of_another(fitted, stream):
+    query, state = stream[0][:50], StreamState.from_bytes(fitted.state_.to_bytes())
+    found = fitted.predict(query)
+    twin, fresh = (CMANPStreamRegressor(fitted.checkpoint, dtype="float64") for _ in range(2))
+    exact = fresh.resume(state).predict(query)
+    assert (found != exact).any()
+    np.testing.assert_array_equal(twin.resume(fitted.state_).predict(query), exact)
+    np.testing.assert_array_equal(fitted.predict(query), found)
+
+
 def test_bytes_go_on_alike(streamed, fitted, stream):
     reg, table, y = streamed
     for one, X, target in ((reg, table[2150:], y[2150:]), (fitted, stream[0][400:], stream[1][400:])):

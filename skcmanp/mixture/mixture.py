@@ -132,9 +132,9 @@ class StreamState:
 
     def predict(self, learner: Learner, X: Array) -> Prediction:
         """What is said of rows, (m, d)."""
-        kept = _LAST.get(self)
-        if kept is not None and np.array_equal(kept[0], X, equal_nan=True):
-            return kept[1]
+        how, kept = (learner.device, learner.dtype, learner.kinds), _LAST.get(self)
+        if kept is not None and kept[0] == how and np.array_equal(kept[1], X, equal_nan=True):
+            return kept[2]
         rows = self.limits.clipped(X, learner.kinds)
         forecasts = self.experts.forecast(learner, rows)
         mean, raw, said = self._mixed(forecasts)
@@ -147,7 +147,7 @@ class StreamState:
         # Rare errors that add less than two thirds of that are tails, which would only make 90 % more than 90 %.
         std = np.sqrt(np.clip(1.5 * self.rare.variance, typical**2, typical**2 + self.rare.variance))
         prediction = Prediction(forecasts, mean, raw, candidates, scaled, typical, std, features)
-        _LAST[self] = (X.copy(), prediction)
+        _LAST[self] = how, X.copy(), prediction
         return prediction
 
     def _mixed(self, forecasts: Forecasts) -> tuple[Array, Array, Array]:
@@ -293,7 +293,7 @@ class StreamState:
 
 
 # Who predicts rows and then learns them need not forecast them twice.
-_LAST: weakref.WeakKeyDictionary[StreamState, tuple[Array, Prediction]] = weakref.WeakKeyDictionary()
+_LAST: weakref.WeakKeyDictionary[StreamState, tuple[tuple, Array, Prediction]] = weakref.WeakKeyDictionary()
 
 
 def _measured(

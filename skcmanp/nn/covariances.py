@@ -6,7 +6,11 @@ import math
 from typing import NamedTuple
 
 import torch
+from scipy.linalg import eigh
 from torch import Tensor
+
+# Where the mean square of a feature is larger than this, some rows are far beyond all others, or the function is steep.
+_FAR = 30.0
 
 # A row makes the variance of its own prediction smaller by this factor at most, where covariances are updated: as many
 # units of the last place are lost.
@@ -38,7 +42,7 @@ class Covariances(NamedTuple):
         log_common = log_tau.mean(0)
         inverse_ratio = (-2 * (log_tau - log_common).mean(1, keepdim=True)).exp()  # (K, 1)
         tau = log_common.exp().unsqueeze(-1)
-        eigenvalues, vectors = torch.linalg.eigh(tau * a * tau.mT)
+        eigenvalues, vectors = _eigen(tau * a * tau.mT, weight)
         precision = inverse_ratio + eigenvalues.clamp(min=0.0).unsqueeze(1)  # (B, K, F)
         log_determinant = (precision / inverse_ratio).log().sum(-1, keepdim=True)
         return cls((tau * vectors).unsqueeze(1), 1 / precision, log_determinant, weight)
@@ -117,6 +121,26 @@ class Covariances(NamedTuple):
         if self.rows is None or self.inverse is None:
             return None
         return _of_shared(shrunk, self.rows.mT) @ self.inverse.mT
+
+
+def _eigen(a: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and vectors of sums over rows of such a weight, (B, F, F) -> (B, F) and (B, F, F).
+
+    Of most algorithms, all have errors in proportion to the largest eigenvalue, and
+    one faulty reading would decide how precise the others are. Those of QR
+    iteration are in proportion to each, if the largest come first: Barlow and
+    Demmel, "Computing accurate eigensystems of scaled diagonally dominant
+    matrices" (1990). It takes several times as long.
+    """
+    squares = a.diagonal(dim1=1, dim2=2)
+    if len(a) > 1 or not (squares.amax() > _FAR * weight.amax()):
+        return torch.linalg.eigh(a)
+    order = squares[0].argsort(descending=True, stable=True)
+    graded = a[0][order][:, order].cpu().numpy()
+    eigenvalues, found = (torch.from_numpy(part).to(a.device) for part in eigh(graded, lower=True, driver="ev"))
+    vectors = torch.empty_like(a[0])
+    vectors[order] = found
+    return eigenvalues.unsqueeze(0), vectors.unsqueeze(0)
 
 
 def _of_shared(a: Tensor, b: Tensor) -> Tensor:

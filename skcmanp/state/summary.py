@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skcmanp.state.softmax import DOUBLE, RunningSoftmax
+from skcmanp.state.softmax import DOUBLE, RunningSoftmax, smallest_remainder
 from skcmanp.state.sums import RunningSums
 
 _MOST_ROWS = 2**53
@@ -68,7 +68,7 @@ class Summary:
             return self.decay(0.0)
         return Summary(
             self.softmax.subtract(other.softmax, eps),
-            self.sums.subtract(other.sums),
+            self.sums.subtract(other.sums, left, smallest_remainder(DOUBLE)),
             left,
             max(self.n_rows - other.n_rows, 1),  # of rows whose weight is forgotten in part, some is left
         )

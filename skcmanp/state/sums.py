@@ -83,13 +83,17 @@ class RunningSums:
         """The sums over the rows of both."""
         return RunningSums(self.a + other.a, self.b + other.b, self.c + other.c, self.d + other.d)
 
-    def subtract(self, other: RunningSums) -> RunningSums:
-        """The sums over the rows that are not in `other`.
+    def subtract(self, other: RunningSums, left: float, remainder: float) -> RunningSums:
+        """The sums over the rows that are not in `other`, which weigh as much as is `left`.
+
+        At least the share `remainder` of what there was must be left, or of what
+        rows like the first ones have.
 
         Raises
         ------
         ValueError
-            If sums of squares are left that are less than zero.
+            If sums of squares are left that are less than zero, or than can be
+            known accurately.
         """
         a, c, diagonal = self.a - other.a, self.c - other.c, _diagonal(self.b.shape[1])
         least = -_SLACK * self.a[diagonal].max(initial=0.0)
@@ -98,6 +102,12 @@ class RunningSums:
                 "Some of the rows that are to be forgotten are not among those that are remembered, or weigh more than "
                 "these: forgotten twice, or never read."
             )
+        for before, after in ((self.a[diagonal], a[diagonal]), (self.c, c)):
+            if (np.maximum(after, left) < remainder * before).any():  # those of rows like the first ones are about one
+                raise ValueError(
+                    "The rows that are to be forgotten have values so far beyond all others that too few digits would "
+                    "be left of these. Fit the remaining rows anew."
+                )
         return RunningSums(a, self.b - other.b, np.maximum(c, 0.0), self.d - other.d)
 
     def decay(self, gamma: float) -> RunningSums:
