@@ -133,7 +133,7 @@ def _eigen(a: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     matrices" (1990). It takes several times as long.
     """
     squares = a.diagonal(dim1=1, dim2=2)
-    if len(a) > 1 or not (squares.amax() > _FAR * weight.amax()):
+    if len(a) > 1 or not (squares > _FAR * weight.amax()).any():
         return torch.linalg.eigh(a)
     order = squares[0].argsort(descending=True, stable=True)
     graded = a[0][order][:, order].cpu().numpy()
