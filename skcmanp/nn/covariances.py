@@ -9,8 +9,8 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-# Where the mean square of a feature is larger than this, some rows are far beyond all others: lines of many data sets are
-# in the hundreds.
+# Where the mean square of a feature is larger than this, some rows are far beyond all others. That of lines is in the
+# hundreds at most.
 _FAR = 1000.0
 
 # A row makes the variance of its own prediction smaller by this factor at most, where covariances are updated: as many
