@@ -129,9 +129,9 @@ def _eigen(a: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Of most algorithms, all have errors in proportion to the largest eigenvalue, and
     one faulty reading would decide how precise the others are. Those of QR
-    iteration are in proportion to each, if the largest come first: Barlow and
-    Demmel, "Computing accurate eigensystems of scaled diagonally dominant
-    matrices" (1990). It takes several times as long.
+    iteration are close to being in proportion to each, if the largest come first;
+    of such matrices see Barlow and Demmel, "Computing accurate eigensystems of
+    scaled diagonally dominant matrices" (1990). It takes several times as long.
     """
     squares = a.diagonal(dim1=1, dim2=2)
     if len(a) > 1 or not (squares > _FAR * weight.amax()).any():
