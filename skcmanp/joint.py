@@ -9,7 +9,6 @@ cost, as if they had been read: the paper's CMANP-AND (Feng et al., arXiv
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.linalg import solve_triangular
 
 from skcmanp.inference import Network
 from skcmanp.state.context import ContextState
+from skcmanp.threads import blocks_of
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def draw(
     """
     n_targets, dim_y = state.n_outputs, network.config.dim_y
     drawn: list[Array] = []
-    for rows in _blocks(len(x), block_size):
+    for rows in blocks_of(len(x), block_size):
         # (b, t), (t, b, b), (b, t); n_samples t of all later on
         mean, covariance, noise = predict_joint(network, state, x[rows], include_noise)
         factor = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
@@ -105,7 +105,7 @@ def _by_draw(values: Array, n_samples: int, dim_y: int) -> Array:
 def log_density(network: Network, state: ContextState, x: Array, y: Array, block_size: int) -> float:
     """Joint log-density of the targets of scaled rows, (m, d) and (m, t), summed over targets."""
     total = 0.0
-    for rows in _blocks(len(x), block_size):
+    for rows in blocks_of(len(x), block_size):
         mean, covariance = network.predict_joint(state, x[rows])
         for factor, error in zip(np.linalg.cholesky(covariance), (y[rows] - mean).T, strict=True):
             white = solve_triangular(factor, error, lower=True)
@@ -113,7 +113,3 @@ def log_density(network: Network, state: ContextState, x: Array, y: Array, block
         if rows.stop < len(x):
             state = state.absorb(network.read(x[rows], y[rows], state.adaptation))
     return float(total)
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, n, size))

@@ -161,8 +161,8 @@ def missed_scale(
     left_out = [fold == k for k in range(FOLDS) if np.count_nonzero(fold < k) < _ENOUGH]
     edge = _edge(rows.x)
     has_edge = edge.sum() <= len(edge) / 2
-    known = [] if first is None else [first]
-    found = known + in_threads(errors_at, [*left_out, *([edge] if has_edge else [])][len(known) :])
+    parts, known = [*left_out, edge] if has_edge else left_out, [] if first is None else [first]
+    found = known + in_threads(errors_at, parts[len(known) :])
     for some, errors in zip(left_out, found, strict=False):
         total += errors.likelihood(noise[some], np.multiply.outer(np.square(scales), errors.missed))
         squares[some], missed[some] = np.square(errors.error).mean(1), errors.missed
